@@ -1,0 +1,98 @@
+//! Figures of a node: start, pods, memory, idle CPU.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::Api;
+use kube::api::{DeleteParams, PostParams};
+use serde_json::json;
+
+use crate::cluster::{Cluster, client, until};
+use crate::process;
+
+/// How often a pod is started; the median counts.
+const PODS: usize = 20;
+/// The image that `hack/bench` expects in the archive.
+const IMAGE: &str = "coxswain.test/bench:v1";
+
+pub(crate) fn measure(idle_seconds: u64, image: Option<&Path>) -> anyhow::Result<()> {
+    let cluster = Cluster::start(image)?;
+    let started = cluster.started;
+    let (ready, node_ready) = cluster.run(move |kubeconfig| start(kubeconfig, started))?;
+    println!("| start to `/readyz` ok, empty data directory | {ready:.0?} |");
+    println!("| … to node Ready | {node_ready:.0?} |");
+
+    // What the start left behind settles before anything idle is measured.
+    std::thread::sleep(Duration::from_secs(10));
+    let server = cluster.server.id();
+    let before = process::cpu(server)?;
+    std::thread::sleep(Duration::from_secs(idle_seconds));
+    let used = process::cpu(server)? - before;
+    let share = used.as_secs_f64() / idle_seconds as f64 * 100.0;
+    println!("| idle CPU over {idle_seconds} s | {share:.2}% of one core |");
+    println!("| idle memory, no user pods | {:.1} MiB |", process::resident_kib(server)? as f64 / 1024.0);
+
+    if image.is_some() {
+        let mut times = cluster.run(pods)?;
+        times.sort();
+        println!(
+            "| pod with a present image: create → Running, median of {PODS} | {:.0?} |",
+            times[PODS / 2]
+        );
+        let data = cluster.data.display().to_string();
+        let shims = process::naming(&data)?.into_iter().filter(|pid| *pid != server);
+        let sizes: Vec<u64> = shims.filter_map(|pid| process::resident_kib(pid).ok()).collect();
+        let largest = sizes.iter().max().copied().unwrap_or_default();
+        println!("| shim per pod, largest of {} | {:.2} MiB |", sizes.len(), largest as f64 / 1024.0);
+    }
+    Ok(())
+}
+
+async fn start(kubeconfig: std::path::PathBuf, started: Instant) -> anyhow::Result<(Duration, Duration)> {
+    until("a kubeconfig", || std::future::ready(kubeconfig.exists())).await?;
+    let client = client(&kubeconfig).await?;
+    let readyz = || async {
+        let request = http::Request::get("/readyz").body(Vec::new()).expect("a plain request");
+        client.request_text(request).await.is_ok_and(|answer| answer == "ok")
+    };
+    until("/readyz", readyz).await?;
+    let ready = started.elapsed();
+    let nodes = Api::<Node>::all(client.clone());
+    until("the node Ready", || async { nodes.get("bench").await.is_ok_and(|node| is_ready(&node)) }).await?;
+    Ok((ready, started.elapsed()))
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn pods(kubeconfig: std::path::PathBuf) -> anyhow::Result<Vec<Duration>> {
+    let api = Api::<Pod>::default_namespaced(client(&kubeconfig).await?);
+    let mut times = Vec::with_capacity(PODS);
+    for number in 0..PODS {
+        let name = format!("bench-{number}");
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": name},
+            "spec": {"containers": [{"name": "main", "image": IMAGE, "imagePullPolicy": "Never",
+                "command": ["sleep", "3600"]}], "terminationGracePeriodSeconds": 0},
+        }))?;
+        let created = Instant::now();
+        api.create(&PostParams::default(), &pod).await?;
+        until("the pod Running", || async {
+            api.get(&name)
+                .await
+                .is_ok_and(|pod| pod.status.and_then(|s| s.phase).as_deref() == Some("Running"))
+        })
+        .await?;
+        times.push(created.elapsed());
+        // The last one stays, so that a shim can be looked at.
+        if number + 1 < PODS {
+            api.delete(&name, &DeleteParams::default()).await?;
+            until("the pod gone", || async { api.get_opt(&name).await.is_ok_and(|pod| pod.is_none()) })
+                .await?;
+        }
+    }
+    Ok(times)
+}

@@ -1,0 +1,135 @@
+//! What all kinds that keep replicas of a pod have in common: selector, template, status counts, warnings (upstream:
+//! `ValidatePodTemplateSpecForReplicaSet`).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::names;
+use machinery::selector::label;
+
+use crate::checks;
+use crate::core::pod;
+
+/// The selector must select something, and the template's labels must fit it.
+///
+/// Upstream tells a missing selector from an empty one; the typed object here cannot, and the missing one is by far
+/// the more frequent mistake.
+pub(super) fn validate(
+    selector: &LabelSelector,
+    template: Option<&PodTemplateSpec>,
+    spec: &Path,
+) -> ErrorList {
+    let path = spec.child("selector");
+    let mut errors = ErrorList::new();
+    if is_empty(selector) {
+        errors.push(Error::required(&path, ""));
+    }
+    errors.extend(checks::label_selector(Some(selector), &path));
+    match label::Selector::from_label_selector(Some(selector)) {
+        Err(_) => errors.push(Error::invalid(&path, selector, "invalid label selector")),
+        Ok(parsed) => {
+            let matches = |labels: &ObjectMeta| {
+                let labels = labels.labels.as_ref();
+                parsed.matches(|key| labels.and_then(|labels| labels.get(key)).map(String::as_str))
+            };
+            errors.extend(validate_template(template, |meta| !is_empty(selector) && matches(meta), spec));
+        }
+    }
+    errors
+}
+
+fn is_empty(selector: &LabelSelector) -> bool {
+    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
+        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+}
+
+fn validate_template(
+    template: Option<&PodTemplateSpec>,
+    is_selected: impl Fn(&ObjectMeta) -> bool,
+    spec: &Path,
+) -> ErrorList {
+    let path = spec.child("template");
+    let absent = PodTemplateSpec::default();
+    let template = template.unwrap_or(&absent);
+    let meta = template.metadata.clone().unwrap_or_default();
+    let mut errors = ErrorList::new();
+    if !is_selected(&meta) {
+        let detail = "`selector` does not match template `labels`";
+        errors.push(Error::invalid(&path.child("metadata.labels"), &meta.labels, detail));
+    }
+    errors.extend(pod::template::validate(template, &path));
+    let Some(pod_spec) = &template.spec else { return errors };
+    let restart_policy = checks::text(&pod_spec.restart_policy);
+    errors.extend(checks::supported_only(restart_policy, &["Always"], &path.child("spec.restartPolicy")));
+    if pod_spec.active_deadline_seconds.is_some() {
+        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.push(Error::forbidden(&path.child("spec.activeDeadlineSeconds"), detail));
+    }
+    errors
+}
+
+/// Counts of a status: each not negative, none above the number of replicas.
+pub(super) struct Counts<'a> {
+    pub(super) replicas: i32,
+    /// Counts that may not exceed `replicas`, by field name.
+    pub(super) parts: &'a [(&'a str, Option<i32>)],
+    /// Other counts.
+    pub(super) others: &'a [(&'a str, Option<i64>)],
+    pub(super) ready: Option<i32>,
+    pub(super) available: Option<i32>,
+}
+
+impl Counts<'_> {
+    pub(super) fn validate(&self) -> ErrorList {
+        let path = Path::new("status");
+        let mut errors = checks::nonnegative(self.replicas.into(), &path.child("replicas"));
+        for (name, count) in self.parts {
+            errors.extend(checks::nonnegative(count.unwrap_or_default().into(), &path.child(name)));
+        }
+        for (name, count) in self.others {
+            errors.extend(checks::nonnegative(count.unwrap_or_default(), &path.child(name)));
+        }
+        for (name, count) in self.parts {
+            let count = count.unwrap_or_default();
+            if count > self.replicas {
+                let detail = "cannot be greater than status.replicas";
+                errors.push(Error::invalid(&path.child(name), count, detail));
+            }
+        }
+        let available = self.available.unwrap_or_default();
+        if available > self.ready.unwrap_or_default() {
+            let detail = "cannot be greater than readyReplicas";
+            errors.push(Error::invalid(&path.child("availableReplicas"), available, detail));
+        }
+        errors
+    }
+}
+
+/// Warnings about a new object or a changed template.
+pub(super) fn warnings(
+    meta: &ObjectMeta,
+    old: Option<&ObjectMeta>,
+    template: Option<&PodTemplateSpec>,
+) -> Vec<String> {
+    let mut warnings = vec![];
+    let Some(old) = old else {
+        warnings.extend(long_name(meta));
+        warnings.extend(template.map(pod::template::warnings).unwrap_or_default());
+        return warnings;
+    };
+    if meta.generation != old.generation {
+        warnings.extend(template.map(pod::template::warnings).unwrap_or_default());
+    }
+    warnings
+}
+
+fn long_name(meta: &ObjectMeta) -> Option<String> {
+    let messages = names::dns1123_label(checks::text(&meta.name));
+    let text = format!(
+        "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is recommended: [{}]",
+        messages.join(" ")
+    );
+    (!messages.is_empty()).then_some(text)
+}

@@ -1,0 +1,135 @@
+//! Checks of single values that several kinds make, each answering field errors in upstream's words.
+//!
+//! Called by the kinds' validation with the value and its path (upstream: the small functions of
+//! `pkg/apis/core/validation` and `apimachinery/pkg/util/validation`). Rules about names as such are `machinery::names`'.
+
+mod network;
+mod same;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use machinery::field::{Error, ErrorList, Path};
+use machinery::{meta, names};
+use serde::Serialize;
+
+pub(crate) use network::{Cidr, cidr_warnings, endpoint_ip, ip_warnings, legacy_cidr, legacy_ip, parse_ip};
+pub(crate) use same::{same, same_map};
+
+/// One "Invalid value" per message.
+pub(crate) fn each(path: &Path, value: impl Serialize + Copy, messages: Vec<String>) -> ErrorList {
+    messages.into_iter().map(|message| Error::invalid(path, value, message)).collect()
+}
+
+/// A DNS label, such as a container's name.
+pub(crate) fn dns_label(value: &str, path: &Path) -> ErrorList {
+    each(path, value, names::dns1123_label(value))
+}
+
+/// A DNS subdomain, such as a host name in an alias.
+pub(crate) fn dns_subdomain(value: &str, path: &Path) -> ErrorList {
+    each(path, value, names::dns1123_subdomain(value))
+}
+
+/// `[prefix/]name`, such as a condition's type.
+pub(crate) fn qualified_name(value: &str, path: &Path) -> ErrorList {
+    each(path, value, names::qualified_name(value))
+}
+
+/// The key of a label.
+pub(crate) fn label_key(key: &str, path: &Path) -> ErrorList {
+    qualified_name(key, path)
+}
+
+/// A label selector, which may be absent.
+pub(crate) fn label_selector(selector: Option<&LabelSelector>, path: &Path) -> ErrorList {
+    selector.map(|selector| meta::validate_label_selector(selector, path)).unwrap_or_default()
+}
+
+/// The name of another object, in the subdomain form that most kinds have.
+pub(crate) fn reference(value: &str, path: &Path) -> ErrorList {
+    each(path, value, names::dns1123_subdomain(value))
+}
+
+/// As [`reference()`], with an answer of its own for an empty name.
+pub(crate) fn required_reference(value: &str, path: &Path) -> ErrorList {
+    if value.is_empty() { vec![Error::required(path, "")] } else { reference(value, path) }
+}
+
+/// A TCP, UDP or SCTP port.
+pub(crate) fn port_number(port: i32, path: &Path) -> ErrorList {
+    each(path, port, names::port_number(port.into()))
+}
+
+/// A port's number or the name of a container's port.
+pub(crate) fn port_number_or_name(port: &IntOrString, path: &Path) -> ErrorList {
+    match port {
+        IntOrString::Int(number) => port_number(*number, path),
+        IntOrString::String(name) => each(path, name.as_str(), names::port_name(name)),
+    }
+}
+
+/// A user or group id.
+pub(crate) fn id(value: i64, path: &Path) -> ErrorList {
+    each(path, value, names::user_or_group_id(value))
+}
+
+/// A number that must not be negative.
+pub(crate) fn nonnegative(value: i64, path: &Path) -> ErrorList {
+    if value < 0 { vec![Error::invalid(path, value, "must be greater than or equal to 0")] } else { vec![] }
+}
+
+/// A number that must be above zero.
+pub(crate) fn positive(value: i64, path: &Path) -> ErrorList {
+    if value <= 0 { vec![Error::invalid(path, value, "must be greater than 0")] } else { vec![] }
+}
+
+/// A value that must not change once set.
+pub(crate) fn immutable<T: PartialEq + Serialize>(new: &T, old: &T, path: &Path) -> ErrorList {
+    if new == old { vec![] } else { vec![Error::invalid(path, new, "field is immutable")] }
+}
+
+/// A required value out of a fixed set, given in the order in which upstream lists it.
+pub(crate) fn one_of(value: Option<&str>, supported: &[&str], path: &Path) -> ErrorList {
+    match value.unwrap_or_default() {
+        "" => vec![Error::required(path, "")],
+        other => supported_only(other, supported, path),
+    }
+}
+
+/// A value out of a fixed set; the empty string is as wrong as any other.
+pub(crate) fn supported_only(value: &str, supported: &[&str], path: &Path) -> ErrorList {
+    if supported.contains(&value) { vec![] } else { vec![Error::not_supported(path, value, supported)] }
+}
+
+/// A path that may not climb out of where it starts.
+pub(crate) fn no_backsteps(value: &str, path: &Path) -> ErrorList {
+    if value.split('/').any(|part| part == "..") {
+        vec![Error::invalid(path, value, "must not contain '..'")]
+    } else {
+        vec![]
+    }
+}
+
+/// A relative path that stays beneath where it starts.
+pub(crate) fn descending_path(value: &str, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if value.starts_with('/') {
+        errors.push(Error::invalid(path, value, "must be a relative path"));
+    }
+    errors.extend(no_backsteps(value, path));
+    errors
+}
+
+/// Whether `new` is smaller than `old`; becoming absent counts.
+pub(crate) fn is_decremented(new: Option<i32>, old: Option<i32>) -> bool {
+    match (new, old) {
+        (None, Some(_)) => true,
+        (Some(new), Some(old)) => new < old,
+        _ => false,
+    }
+}
+
+/// A string field, of which upstream does not tell absent from empty.
+pub(crate) fn text(field: &Option<String>) -> &str {
+    field.as_deref().unwrap_or_default()
+}

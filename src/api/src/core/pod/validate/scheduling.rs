@@ -1,0 +1,128 @@
+//! Tolerations, spreading over topologies, and gates (upstream: `ValidateTolerations`,
+//! `validateTopologySpreadConstraints`, `validateSchedulingGates`).
+
+use k8s_openapi::api::core::v1::{PodSpec, Toleration, TopologySpreadConstraint};
+use machinery::field::{Error, ErrorList, Path};
+use machinery::names;
+
+use super::affinity;
+use crate::checks::{self, text};
+use crate::core::node::TAINT_EFFECTS;
+
+const ACTIONS: &[&str] = &["DoNotSchedule", "ScheduleAnyway"];
+
+pub(in super::super) fn validate_tolerations(tolerations: &[Toleration], path: &Path) -> ErrorList {
+    let tolerations = tolerations.iter().enumerate();
+    tolerations.flat_map(|(index, toleration)| validate_toleration(toleration, &path.index(index))).collect()
+}
+
+fn validate_toleration(toleration: &Toleration, path: &Path) -> ErrorList {
+    let (key, value) = (text(&toleration.key), text(&toleration.value));
+    let (operator, effect) = (text(&toleration.operator), text(&toleration.effect));
+    let operator_path = path.child("operator");
+    let mut errors = ErrorList::new();
+    if !key.is_empty() {
+        errors.extend(checks::label_key(key, &path.child("key")));
+    } else if operator != "Exists" {
+        let detail =
+            "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        errors.push(Error::invalid(&operator_path, operator, detail));
+    }
+    if toleration.toleration_seconds.is_some() && effect != "NoExecute" {
+        let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+        errors.push(Error::invalid(&path.child("effect"), effect, detail));
+    }
+    match operator {
+        "Equal" | "" => {
+            let messages = names::label_value(value);
+            if !messages.is_empty() {
+                errors.push(Error::invalid(&operator_path, value, messages.join(";")));
+            }
+        }
+        "Exists" if !value.is_empty() => {
+            let detail = "value must be empty when `operator` is 'Exists'";
+            errors.push(Error::invalid(&operator_path, value, detail));
+        }
+        "Exists" => {}
+        "Lt" | "Gt" => {
+            let operators = &["Equal", "Exists", "Lt", "Gt"];
+            errors.push(Error::not_supported(&operator_path, operator, operators));
+        }
+        other => errors.push(Error::not_supported(&operator_path, other, &["Equal", "Exists"])),
+    }
+    if !effect.is_empty() {
+        errors.extend(checks::supported_only(effect, TAINT_EFFECTS, &path.child("effect")));
+    }
+    errors
+}
+
+pub(super) fn validate_gates(spec: &PodSpec, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, gate) in spec.readiness_gates.iter().flatten().enumerate() {
+        let path = path.child("readinessGates").index(index).child("conditionType");
+        errors.extend(checks::qualified_name(&gate.condition_type, &path));
+    }
+    let gates = spec.scheduling_gates.as_deref().unwrap_or_default();
+    for (index, gate) in gates.iter().enumerate() {
+        let path = path.child("schedulingGates").index(index);
+        errors.extend(checks::qualified_name(&gate.name, &path));
+        if gates[..index].iter().any(|other| other.name == gate.name) {
+            errors.push(Error::duplicate(&path, gate.name.as_str()));
+        }
+    }
+    errors
+}
+
+pub(super) fn validate_spread(constraints: &[TopologySpreadConstraint], path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, constraint) in constraints.iter().enumerate() {
+        let path = path.index(index);
+        errors.extend(checks::positive(constraint.max_skew.into(), &path.child("maxSkew")));
+        if constraint.topology_key.is_empty() {
+            errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
+        }
+        let action = constraint.when_unsatisfiable.as_str();
+        errors.extend(checks::supported_only(action, ACTIONS, &path.child("whenUnsatisfiable")));
+        let repeats = |other: &TopologySpreadConstraint| {
+            other.topology_key == constraint.topology_key && other.when_unsatisfiable == action
+        };
+        if constraints[index + 1..].iter().any(repeats) {
+            let value = format!("{{{}, {action}}}", constraint.topology_key);
+            errors.push(Error::duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), value));
+        }
+        errors.extend(validate_constraint(constraint, &path));
+    }
+    errors
+}
+
+fn validate_constraint(constraint: &TopologySpreadConstraint, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let action = constraint.when_unsatisfiable.as_str();
+    if let Some(domains) = constraint.min_domains {
+        let path = path.child("minDomains");
+        errors.extend(checks::positive(domains.into(), &path));
+        if action != "DoNotSchedule" {
+            let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
+            errors.push(Error::invalid(&path, domains, detail));
+        }
+    }
+    let policies = [
+        (&constraint.node_affinity_policy, "nodeAffinityPolicy"),
+        (&constraint.node_taints_policy, "nodeTaintsPolicy"),
+    ];
+    for (policy, name) in policies {
+        let supported = &["Honor", "Ignore"];
+        errors.extend(
+            policy.iter().flat_map(|policy| checks::supported_only(policy, supported, &path.child(name))),
+        );
+    }
+    let selector = constraint.label_selector.as_ref();
+    errors.extend(affinity::validate_label_keys(
+        constraint.match_label_keys.as_deref(),
+        None,
+        selector,
+        path,
+    ));
+    errors.extend(checks::label_selector(selector, &path.child("labelSelector")));
+    errors
+}

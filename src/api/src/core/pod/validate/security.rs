@@ -1,0 +1,202 @@
+//! Security contexts of pods and containers (upstream: `validatePodSpecSecurityContext`,
+//! `ValidateSecurityContext`).
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{
+    AppArmorProfile, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext, Sysctl,
+};
+use machinery::field::{Error, ErrorList, Path};
+
+use crate::checks::{self, text};
+
+const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
+const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
+
+pub(super) fn validate_pod(spec: &PodSpec, path: &Path) -> ErrorList {
+    let Some(context) = &spec.security_context else { return vec![] };
+    let mut errors = validate_ids(context, path);
+    if spec.host_pid == Some(true) && spec.share_process_namespace == Some(true) {
+        let detail = "ShareProcessNamespace and HostPID cannot both be enabled";
+        errors.push(Error::invalid(&path.child("shareProcessNamespace"), true, detail));
+    }
+    let sysctls = context.sysctls.as_deref().unwrap_or_default();
+    errors.extend(validate_sysctls(sysctls, spec, &path.child("sysctls")));
+    errors.extend(validate_choices(context, path));
+    errors.extend(validate_profiles(
+        context.seccomp_profile.as_ref(),
+        context.app_armor_profile.as_ref(),
+        path,
+    ));
+    errors
+}
+
+fn validate_ids(context: &PodSecurityContext, path: &Path) -> ErrorList {
+    let ids = [
+        (context.fs_group, "fsGroup"),
+        (context.run_as_user, "runAsUser"),
+        (context.run_as_group, "runAsGroup"),
+    ];
+    let mut errors = ErrorList::new();
+    for (id, name) in ids {
+        errors.extend(id.into_iter().flat_map(|id| checks::id(id, &path.child(name))));
+    }
+    for (index, id) in context.supplemental_groups.iter().flatten().enumerate() {
+        errors.extend(checks::id(*id, &path.child("supplementalGroups").index(index)));
+    }
+    errors
+}
+
+fn validate_choices(context: &PodSecurityContext, path: &Path) -> ErrorList {
+    let choices = [
+        (&context.fs_group_change_policy, "fsGroupChangePolicy", &["Always", "OnRootMismatch"]),
+        (&context.supplemental_groups_policy, "supplementalGroupsPolicy", &["Merge", "Strict"]),
+        (&context.se_linux_change_policy, "seLinuxChangePolicy", &["MountOption", "Recursive"]),
+    ];
+    let mut errors = ErrorList::new();
+    for (value, name, supported) in choices {
+        let path = path.child(name);
+        errors.extend(value.iter().flat_map(|value| checks::supported_only(value, supported, &path)));
+    }
+    errors
+}
+
+/// Names are given with dots or slashes; what is not the pod's own namespace is the host's.
+fn validate_sysctls(sysctls: &[Sysctl], spec: &PodSpec, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let mut seen = BTreeSet::new();
+    for (index, sysctl) in sysctls.iter().enumerate() {
+        let path = path.index(index).child("name");
+        let name = sysctl.name.as_str();
+        if name.is_empty() {
+            errors.push(Error::required(&path, ""));
+        } else if !is_sysctl(name) {
+            let detail = format!("must have at most 253 characters and match regex {SYSCTL}");
+            errors.push(Error::invalid(&path, name, detail));
+        } else if !seen.insert(name) {
+            errors.push(Error::duplicate(&path, name));
+        }
+        if spec.host_network == Some(true) && name.replace('/', ".").starts_with("net.") {
+            errors.push(Error::invalid(&path, name, "may not be specified when 'hostNetwork' is true"));
+        }
+        if spec.host_ipc == Some(true) && is_ipc(&name.replace('/', ".")) {
+            errors.push(Error::invalid(&path, name, "may not be specified when 'hostIPC' is true"));
+        }
+    }
+    errors
+}
+
+fn is_sysctl(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_segment = |segment: &str| {
+        let bytes = segment.as_bytes();
+        matches!((bytes.first(), bytes.last()), (Some(&first), Some(&last)) if is_inner(first) && is_inner(last))
+            && bytes.iter().all(|&byte| is_inner(byte) || matches!(byte, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.split(['.', '/']).all(is_segment)
+}
+
+fn is_ipc(name: &str) -> bool {
+    let exact = &["kernel.sem"];
+    let prefixes = &["kernel.shm", "kernel.msg", "fs.mqueue."];
+    exact.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+pub(super) fn validate_container(context: &SecurityContext, host_users: bool, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (id, name) in [(context.run_as_user, "runAsUser"), (context.run_as_group, "runAsGroup")] {
+        errors.extend(id.into_iter().flat_map(|id| checks::id(id, &path.child(name))));
+    }
+    if let Some(mount) = &context.proc_mount {
+        let path = path.child("procMount");
+        errors.extend(checks::supported_only(mount, &["Default", "Unmasked"], &path));
+        if host_users && mount == "Unmasked" {
+            let detail = "`hostUsers` must be false to use `Unmasked`";
+            errors.push(Error::invalid(&path, mount.as_str(), detail));
+        }
+    }
+    errors.extend(validate_escalation(context, path));
+    errors.extend(validate_profiles(
+        context.seccomp_profile.as_ref(),
+        context.app_armor_profile.as_ref(),
+        path,
+    ));
+    errors
+}
+
+/// What makes escalation possible anyway contradicts its being forbidden.
+fn validate_escalation(context: &SecurityContext, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if context.allow_privilege_escalation != Some(false) {
+        return errors;
+    }
+    if context.privileged == Some(true) {
+        let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
+        errors.push(Error::invalid(path, context, detail));
+    }
+    let added = context.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
+    for _ in added.filter(|capability| *capability == "CAP_SYS_ADMIN") {
+        let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
+        errors.push(Error::invalid(path, context, detail));
+    }
+    errors
+}
+
+fn validate_profiles(
+    seccomp: Option<&SeccompProfile>,
+    app_armor: Option<&AppArmorProfile>,
+    path: &Path,
+) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if let Some(profile) = seccomp {
+        errors.extend(validate_seccomp(profile, &path.child("seccompProfile")));
+    }
+    if let Some(profile) = app_armor {
+        errors.extend(validate_app_armor(profile, &path.child("appArmorProfile")));
+    }
+    errors
+}
+
+fn validate_profile_type(type_: &str, field: &str, path: &Path) -> ErrorList {
+    let path = path.child("type");
+    if type_.is_empty() {
+        return vec![Error::required(&path, format!("type is required when {field} is set"))];
+    }
+    checks::supported_only(type_, PROFILES, &path)
+}
+
+fn validate_seccomp(profile: &SeccompProfile, path: &Path) -> ErrorList {
+    let mut errors = validate_profile_type(&profile.type_, "seccompProfile", path);
+    let file = path.child("localhostProfile");
+    match (profile.type_.as_str(), &profile.localhost_profile) {
+        ("Localhost", None) => {
+            errors.push(Error::required(&file, "must be set when seccomp type is Localhost"));
+        }
+        ("Localhost", Some(name)) => errors.extend(checks::descending_path(name, &file)),
+        (_, Some(_)) => {
+            errors.push(Error::invalid(&file, profile, "can only be set when seccomp type is Localhost"));
+        }
+        (_, None) => {}
+    }
+    errors
+}
+
+fn validate_app_armor(profile: &AppArmorProfile, path: &Path) -> ErrorList {
+    let mut errors = validate_profile_type(&profile.type_, "appArmorProfile", path);
+    let file = path.child("localhostProfile");
+    let name = text(&profile.localhost_profile);
+    match (profile.type_.as_str(), &profile.localhost_profile) {
+        ("Localhost", Some(_)) if name != name.trim() => {
+            errors.push(Error::invalid(&file, name, "must not be padded with whitespace"));
+        }
+        ("Localhost", _) if name.is_empty() => {
+            errors.push(Error::required(&file, "must be set when AppArmor type is Localhost"));
+        }
+        ("Localhost", _) if name.len() > 4095 => errors.push(Error::too_long(&file, 4095)),
+        ("RuntimeDefault" | "Unconfined", Some(_)) => {
+            errors.push(Error::invalid(&file, name, "can only be set when AppArmor type is Localhost"));
+        }
+        _ => {}
+    }
+    errors
+}

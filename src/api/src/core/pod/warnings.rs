@@ -1,0 +1,195 @@
+//! Warnings about what is valid but hardly meant (upstream: `pkg/api/pod/warnings.go`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::field::Path;
+use machinery::quantity::Quantity;
+
+use crate::checks::{self, text};
+
+/// Warnings about a pod (`at` is the root) or about a template (`at` is its path).
+pub(super) fn of(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String> {
+    let path = at.child("spec");
+    let mut warnings = annotations(metadata, &at.child("metadata.annotations"));
+    for (index, constraint) in spec.topology_spread_constraints.iter().flatten().enumerate() {
+        if constraint.label_selector.is_none() {
+            let path = path.child("topologySpreadConstraints").index(index).child("labelSelector");
+            warnings.push(format!("{path}: a null labelSelector results in matching no pod"));
+        }
+    }
+    for (index, volume) in spec.volumes.iter().flatten().enumerate() {
+        warnings.extend(volume_warnings(volume, &path.child("volumes").index(index)));
+    }
+    warnings.extend(lists(spec, &path));
+    let containers = containers(spec, &path);
+    for (container, path) in &containers {
+        warnings.extend(container_warnings(container, path));
+    }
+    warnings.extend(port_warnings(&containers));
+    if spec.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0) {
+        let path = path.child("terminationGracePeriodSeconds");
+        warnings.push(format!("{path}: must be >= 0; negative values are invalid and will be treated as 1"));
+    }
+    warnings.extend(addresses(spec, &path));
+    warnings
+}
+
+fn containers<'a>(spec: &'a PodSpec, path: &Path) -> Vec<(&'a Container, Path)> {
+    let init = spec.init_containers.iter().flatten().enumerate();
+    let init = init.map(|(index, container)| (container, path.child("initContainers").index(index)));
+    let main = spec.containers.iter().enumerate();
+    init.chain(main.map(|(index, container)| (container, path.child("containers").index(index)))).collect()
+}
+
+/// Annotations that have become fields, by the whole key.
+const DEPRECATED: &[(&str, &str)] = &[
+    (
+        "scheduler.alpha.kubernetes.io/critical-pod",
+        "non-functional in v1.16+; use the \"priorityClassName\" field instead",
+    ),
+    ("security.alpha.kubernetes.io/sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"),
+    (
+        "security.alpha.kubernetes.io/unsafe-sysctls",
+        "non-functional in v1.11+; use the \"sysctls\" field instead",
+    ),
+];
+
+fn annotations(metadata: &ObjectMeta, path: &Path) -> Vec<String> {
+    let Some(given) = &metadata.annotations else { return vec![] };
+    let deprecated = DEPRECATED.iter().filter(|(key, _)| given.contains_key(*key));
+    deprecated.map(|(key, message)| format!("{}: {message}", path.key(key))).collect()
+}
+
+fn volume_warnings(volume: &Volume, path: &Path) -> Vec<String> {
+    let gone = [
+        (
+            volume.photon_persistent_disk.is_some(),
+            "photonPersistentDisk",
+            "deprecated in v1.11, non-functional in v1.16+",
+        ),
+        (volume.git_repo.is_some(), "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
+        (volume.scale_io.is_some(), "scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+        (volume.flocker.is_some(), "flocker", "deprecated in v1.22, non-functional in v1.25+"),
+        (volume.storageos.is_some(), "storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+        (volume.quobyte.is_some(), "quobyte", "deprecated in v1.22, non-functional in v1.25+"),
+        (volume.glusterfs.is_some(), "glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+        (volume.cephfs.is_some(), "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+        (volume.rbd.is_some(), "rbd", "deprecated in v1.28, non-functional in v1.31+"),
+    ];
+    let gone = gone.into_iter().filter(|(is_used, _, _)| *is_used);
+    gone.map(|(_, name, message)| format!("{}: {message}", path.child(name))).collect()
+}
+
+/// Lists whose items should differ.
+fn lists(spec: &PodSpec, path: &Path) -> Vec<String> {
+    let mut warnings = vec![];
+    let mut seen = BTreeSet::new();
+    for (index, alias) in spec.host_aliases.iter().flatten().enumerate() {
+        if !seen.insert(alias.ip.as_str()) {
+            let path = path.child("hostAliases").index(index).child("ip");
+            warnings.push(format!("{path}: duplicate ip {:?}", alias.ip));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
+        let path = path.child("imagePullSecrets").index(index).child("name");
+        if !seen.insert(secret.name.as_str()) {
+            warnings.push(format!("{path}: duplicate name {:?}", secret.name));
+        }
+        if secret.name.is_empty() {
+            warnings.push(format!("{path}: invalid empty name \"\""));
+        }
+    }
+    warnings.extend(spec.overhead.iter().flat_map(|overhead| fractional(overhead, &path.child("overhead"))));
+    warnings
+}
+
+fn fractional(
+    amounts: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
+    path: &Path,
+) -> Vec<String> {
+    let bytes = ["memory", "ephemeral-storage"].into_iter();
+    let parsed = bytes.filter_map(|name| Some((name, Quantity::parse(&amounts.get(name)?.0).ok()?)));
+    let fractions = parsed.filter(|(_, amount)| amount.milli_value() % 1000 != 0);
+    fractions
+        .map(|(name, amount)| {
+            format!("{}: fractional byte value \"{amount}\" is invalid, must be an integer", path.key(name))
+        })
+        .collect()
+}
+
+fn container_warnings(container: &Container, path: &Path) -> Vec<String> {
+    let mut warnings = vec![];
+    if let Some(resources) = &container.resources {
+        for (list, name) in [(&resources.limits, "limits"), (&resources.requests, "requests")] {
+            let path = path.child("resources").child(name);
+            warnings.extend(list.iter().flat_map(|list| fractional(list, &path)));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, variable) in container.env.iter().flatten().enumerate() {
+        if seen.insert(variable.name.as_str()) {
+            continue;
+        }
+        let reference = format!("$({})", variable.name);
+        let value = text(&variable.value);
+        let extends = variable.value_from.is_none() && value != reference && value.contains(&reference);
+        if !extends {
+            let path = path.child("env").index(index);
+            let name = &variable.name;
+            warnings.push(format!(
+                "{path}: hides previous definition of {name:?}, which may be dropped when using apply"
+            ));
+        }
+    }
+    warnings
+}
+
+fn port_warnings(containers: &[(&Container, Path)]) -> Vec<String> {
+    let mut ports: Vec<(&ContainerPort, Path)> = vec![];
+    let mut warnings = vec![];
+    let mut repeated = vec![];
+    for (container, path) in containers {
+        for (index, port) in container.ports.iter().flatten().enumerate() {
+            let path = path.child("ports").index(index);
+            warnings.extend(ports.iter().filter_map(|(other, at)| collision(port, other, &path, at)));
+            let name = text(&port.name);
+            let first = ports.iter().find(|(other, _)| !name.is_empty() && text(&other.name) == name);
+            repeated.extend(first.map(|(_, first)| {
+                format!("{path}: duplicate port name {name:?} with {first}, services and probes that select ports by name will use {first}")
+            }));
+            ports.push((port, path));
+        }
+    }
+    warnings.extend(repeated);
+    warnings
+}
+
+fn collision(port: &ContainerPort, other: &ContainerPort, path: &Path, at: &Path) -> Option<String> {
+    if port.container_port != other.container_port || text(&port.protocol) != text(&other.protocol) {
+        return None;
+    }
+    let (host_port, other_host_port) = (port.host_port.unwrap_or(0), other.host_port.unwrap_or(0));
+    let (host_ip, other_host_ip) = (text(&port.host_ip), text(&other.host_ip));
+    let how = if host_ip == other_host_ip && host_port == other_host_port {
+        "duplicate"
+    } else if host_port == 0 || other_host_port == 0 {
+        "overlapping"
+    } else if host_port == other_host_port && host_ip.is_empty() != other_host_ip.is_empty() {
+        "dangerously ambiguous"
+    } else {
+        return None;
+    };
+    Some(format!("{path}: {how} port definition with {at}"))
+}
+
+fn addresses(spec: &PodSpec, path: &Path) -> Vec<String> {
+    let servers = spec.dns_config.iter().flat_map(|config| config.nameservers.iter().flatten()).enumerate();
+    let servers = servers.map(|(index, ip)| (ip, path.child("dnsConfig.nameservers").index(index)));
+    let aliases = spec.host_aliases.iter().flatten().enumerate();
+    let aliases =
+        aliases.map(|(index, alias)| (&alias.ip, path.child("hostAliases").index(index).child("ip")));
+    servers.chain(aliases).flat_map(|(ip, path)| checks::ip_warnings(ip, &path)).collect()
+}

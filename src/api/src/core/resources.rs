@@ -1,0 +1,232 @@
+//! Names and amounts of compute resources (upstream: `validateResourceRequirements`, `pkg/apis/core/helper`).
+//!
+//! Called by the validation of pods, pod templates and nodes with the lists that they hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{ResourceClaim, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
+use machinery::field::{Error, ErrorList, Path};
+use machinery::names;
+use machinery::quantity::Quantity;
+
+use crate::checks;
+
+const HUGE_PAGES: &str = "hugepages-";
+const REQUESTS: &str = "requests.";
+
+/// Counted resources that only quotas know.
+const INTEGERS: &[&str] = &[
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+const FOR_CONTAINERS: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+
+const FOR_QUOTAS: &[&str] = &[
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "storage",
+    "requests.storage",
+];
+
+pub(super) fn is_huge_page(name: &str) -> bool {
+    name.starts_with(HUGE_PAGES)
+}
+
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+fn is_extended(name: &str) -> bool {
+    !is_native(name)
+        && !name.starts_with(REQUESTS)
+        && names::qualified_name(&format!("{REQUESTS}{name}")).is_empty()
+}
+
+pub(super) fn is_overcommit_allowed(name: &str) -> bool {
+    is_native(name) && !is_huge_page(name)
+}
+
+/// The resources that a pod as a whole may ask for.
+pub(super) fn is_for_pods(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || is_huge_page(name)
+}
+
+fn validate_name(name: &str, path: &Path) -> ErrorList {
+    let mut errors = checks::qualified_name(name, path);
+    let lists = [FOR_CONTAINERS, FOR_QUOTAS, INTEGERS];
+    let is_standard = is_huge_page(name) || lists.iter().any(|list| list.contains(&name));
+    if errors.is_empty() && !name.contains('/') && !is_standard {
+        errors.push(Error::invalid(path, name, "must be a standard resource type or fully qualified"));
+    }
+    errors
+}
+
+fn validate_container_name(name: &str, path: &Path) -> ErrorList {
+    let mut errors = validate_name(name, path);
+    if !name.contains('/') {
+        if !is_huge_page(name) && !FOR_CONTAINERS.contains(&name) {
+            errors.push(Error::invalid(path, name, "must be a standard resource for containers"));
+        }
+    } else if !is_native(name) && !is_extended(name) {
+        errors.push(Error::invalid(path, name, "doesn't follow extended resource name standard"));
+    }
+    errors
+}
+
+fn validate_pod_name(name: &str, path: &Path) -> ErrorList {
+    let mut errors = validate_name(name, path);
+    if errors.is_empty() && !is_for_pods(name) {
+        errors.push(Error::not_supported(path, name, &["cpu", HUGE_PAGES, "memory"]));
+    }
+    errors
+}
+
+/// An amount must not be negative, and whole where the resource is counted.
+pub(super) fn validate_quantity(name: &str, text: &Text, path: &Path) -> ErrorList {
+    let Ok(quantity) = Quantity::parse(&text.0) else { return ErrorList::new() };
+    let mut errors = ErrorList::new();
+    if quantity < Quantity::default() {
+        errors.push(Error::invalid(path, quantity.to_string(), "must be greater than or equal to 0"));
+    }
+    if (INTEGERS.contains(&name) || is_extended(name)) && quantity.milli_value() % 1000 != 0 {
+        errors.push(Error::invalid(path, quantity.to_string(), "must be an integer"));
+    }
+    errors
+}
+
+fn validate_huge_page(name: &str, quantity: &Quantity, path: &Path) -> Option<Error> {
+    let size = Quantity::parse(name.strip_prefix(HUGE_PAGES)?).ok();
+    let is_multiple = size.is_some_and(|size| {
+        size > Quantity::default() && size.milli_value() % 1000 == 0 && quantity.value() % size.value() == 0
+    });
+    let detail = format!("{quantity} is not positive integer multiple of {name}");
+    (!is_multiple).then(|| Error::invalid(path, quantity.to_string(), detail))
+}
+
+/// Requests and limits of a container; `claims` are the names in the pod's `resourceClaims`.
+pub(super) fn validate_container(
+    requirements: &ResourceRequirements,
+    claims: &BTreeSet<&str>,
+    path: &Path,
+) -> ErrorList {
+    validate(requirements, validate_container_name, claims, path)
+}
+
+/// Requests and limits of a pod as a whole.
+pub(super) fn validate_pod(
+    requirements: &ResourceRequirements,
+    claims: &BTreeSet<&str>,
+    path: &Path,
+) -> ErrorList {
+    validate(requirements, validate_pod_name, claims, path)
+}
+
+fn validate(
+    requirements: &ResourceRequirements,
+    validate_name: impl Fn(&str, &Path) -> ErrorList,
+    claims: &BTreeSet<&str>,
+    path: &Path,
+) -> ErrorList {
+    let empty = BTreeMap::new();
+    let limits = requirements.limits.as_ref().unwrap_or(&empty);
+    let requests = requirements.requests.as_ref().unwrap_or(&empty);
+    let mut errors = ErrorList::new();
+    let mut amount = |list: &str, name: &str, text: &Text| {
+        let path = path.child(list).key(name);
+        errors.extend(validate_name(name, &path));
+        errors.extend(validate_quantity(name, text, &path));
+        if let Ok(quantity) = Quantity::parse(&text.0) {
+            errors.extend(validate_huge_page(name, &quantity, &path));
+        }
+    };
+    for (name, text) in limits {
+        amount("limits", name, text);
+    }
+    for (name, text) in requests {
+        amount("requests", name, text);
+    }
+    for (name, request) in requests {
+        errors.extend(validate_request(name, request, limits.get(name), path));
+    }
+    let named =
+        |matches: &dyn Fn(&str) -> bool| limits.keys().chain(requests.keys()).any(|name| matches(name));
+    if named(&is_huge_page) && !named(&|name| matches!(name, "cpu" | "memory")) {
+        errors.push(Error::forbidden(path, "HugePages require cpu or memory"));
+    }
+    let wanted = requirements.claims.as_deref().unwrap_or_default();
+    errors.extend(validate_claims(wanted, claims, &path.child("claims")));
+    errors
+}
+
+fn validate_request(name: &str, request: &Text, limit: Option<&Text>, path: &Path) -> Option<Error> {
+    let request = Quantity::parse(&request.0).ok()?;
+    let may_differ = is_overcommit_allowed(name);
+    let Some(limit) = limit else {
+        let detail = "Limit must be set for non overcommitable resources";
+        return (!may_differ).then(|| Error::required(&path.child("limits"), detail));
+    };
+    let limit = Quantity::parse(&limit.0).ok()?;
+    let detail = match request.cmp(&limit) {
+        std::cmp::Ordering::Equal => return None,
+        _ if !may_differ => format!("must be equal to {name} limit of {limit}"),
+        std::cmp::Ordering::Greater => format!("must be less than or equal to {name} limit of {limit}"),
+        std::cmp::Ordering::Less => return None,
+    };
+    Some(Error::invalid(&path.child("requests"), request.to_string(), detail))
+}
+
+fn validate_claims(wanted: &[ResourceClaim], claims: &BTreeSet<&str>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    for (index, claim) in wanted.iter().enumerate() {
+        let path = path.index(index);
+        if claim.name.is_empty() {
+            errors.push(Error::required(&path, ""));
+            continue;
+        }
+        let request = checks::text(&claim.request);
+        if !request.is_empty() {
+            errors.extend(checks::dns_label(request, &path.child("request")));
+        }
+        let overlaps = |other: &ResourceClaim| {
+            let other_request = checks::text(&other.request);
+            other.name == claim.name
+                && (request.is_empty() || other_request.is_empty() || other_request == request)
+        };
+        if wanted[..index].iter().any(overlaps) {
+            errors.push(Error::duplicate(&path, claim.name.as_str()));
+        }
+        if !claims.contains(claim.name.as_str()) {
+            errors.push(unknown_claim(&claim.name, claims, &path));
+        }
+    }
+    errors
+}
+
+fn unknown_claim(name: &str, claims: &BTreeSet<&str>, path: &Path) -> Error {
+    let mut error = Error::not_found(path, name);
+    let known: Vec<&str> = claims.iter().copied().collect();
+    error.detail = "must be one of the names in pod.spec.resourceClaims".to_owned();
+    if known.is_empty() {
+        error.detail.push_str(" which is empty");
+    } else {
+        error.detail.push_str(": ");
+        error.detail.push_str(&known.join(", "));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests;

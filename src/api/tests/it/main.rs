@@ -1,0 +1,5 @@
+//! The crate from outside: what the API server sees of the kinds.
+
+mod kinds;
+mod round_trip;
+mod upstream_data;

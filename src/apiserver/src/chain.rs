@@ -1,0 +1,47 @@
+//! The way of every request, one line a stage. The order matters: the panic guard stands outside all that may panic, the
+//! deadline outside all that may wait, and nothing is dispatched that has not been authorized.
+//!
+//! Takes requests from `serve` and `in_process`, ends in `dispatch`. Knows no kind.
+
+pub(crate) mod authenticate;
+pub(crate) mod authorize;
+mod deadline;
+mod impersonate;
+mod panic_guard;
+pub(crate) mod request_info;
+mod trace;
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use machinery::Status;
+
+use crate::body::Body;
+use crate::call::Call;
+use crate::query::Query;
+use crate::server::Server;
+use crate::{dispatch, negotiate};
+use request_info::RequestInfo;
+use trace::Trace;
+
+/// Answers one request.
+pub(crate) async fn handle(server: Arc<Server>, request: Request<Body>) -> Response<Body> {
+    let trace = Trace::begin(&request);
+    let accept = negotiate::accept_header(&request);
+    let answer = panic_guard::around(stages(server, request)).await;
+    trace.end(answer.unwrap_or_else(|status| negotiate::failure(&status, &accept)))
+}
+
+async fn stages(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let (mut parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query());
+    let info = RequestInfo::new(&parts.method, &parts.uri, &query)?;
+    let deadline = deadline::of(&info, &query)?;
+    deadline::within(deadline, async {
+        let user = authenticate::user(&server, &parts)?;
+        let user = impersonate::user(&server, &mut parts.headers, user)?;
+        authorize::request(&server, &user, &info)?;
+        dispatch::dispatch(Call::new(server, parts, query, info, user), body).await
+    })
+    .await
+}

@@ -1,0 +1,155 @@
+//! From HTTP to the store: TLS, authentication, authorization, admission, the verbs, discovery, OpenAPI, and the way to
+//! kubelets.
+//!
+//! Read [`chain`] first, the way of every request, then `write`, the way of every object into the store. Kinds come from
+//! `api` and are met only as descriptors in the `registry`; what is not plain create, read, update or delete stands in the
+//! table `special`. Look-ups of its own (RBAC, admission) read the store's current state directly.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod admission;
+mod body;
+mod bootstrap;
+mod call;
+mod chain;
+mod discovery;
+mod dispatch;
+mod health;
+mod in_process;
+mod kubelet_proxy;
+mod mirror;
+mod negotiate;
+mod openapi;
+mod query;
+mod rbac;
+mod registry;
+mod serve;
+mod server;
+mod special;
+mod tls;
+mod user;
+mod verbs;
+mod version;
+mod write;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use body::{Body, BoxError};
+pub use in_process::InProcess;
+pub use k8s_openapi::apimachinery::pkg::version::Info as VersionInfo;
+pub use tls::server_config;
+pub use user::User;
+
+use server::Server;
+
+/// What an API server is made of.
+pub struct Config {
+    /// The opened store; see [`store_options`].
+    pub store: store::Store,
+    /// Where clients in the cluster reach this server: the endpoint of the service `default/kubernetes`.
+    pub advertise: SocketAddr,
+    /// Where service addresses are taken from.
+    pub service_cidr: IpNet,
+    /// How service account tokens are signed and verified.
+    pub service_account: ServiceAccountKeys,
+    /// The CA (PEM) of client certificates.
+    pub client_ca: Vec<u8>,
+    /// The identity with which kubelets are called.
+    pub kubelet_client: KubeletClient,
+    /// What `/version` answers.
+    pub version: VersionInfo,
+}
+
+/// How service account tokens are signed and verified.
+#[derive(Clone)]
+pub struct ServiceAccountKeys {
+    /// Private key (PEM, PKCS#8): RSA (RS256) or P-256 (ES256).
+    pub signing_key: Vec<u8>,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// The audiences that this server is; the first stands in tokens that ask for none.
+    pub audiences: Vec<String>,
+}
+
+/// The identity with which kubelets are called, and the CA that theirs are checked against (all PEM).
+#[derive(Clone)]
+pub struct KubeletClient {
+    /// Client certificate chain.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// The CA of kubelets' serving certificates.
+    pub ca: Vec<u8>,
+}
+
+/// Why an API server could not start or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The CA of client certificates cannot be used.
+    #[error("the CA of client certificates cannot be used: {0}")]
+    ClientCa(String),
+    /// The serving certificate or its key cannot be used.
+    #[error("the serving certificate or its key cannot be used: {0}")]
+    ServingCertificate(String),
+    /// The key that signs service account tokens cannot be used.
+    #[error("the key that signs service account tokens cannot be used: {0}")]
+    SigningKey(String),
+    /// The identity for calling kubelets cannot be used.
+    #[error("the identity for calling kubelets cannot be used: {0}")]
+    KubeletClient(String),
+    /// An object that every cluster has could not be written.
+    #[error("cannot write {object}: {cause}")]
+    Bootstrap {
+        /// Which one.
+        object: String,
+        /// The API's answer.
+        cause: machinery::Status,
+    },
+}
+
+/// Options for the store that an API server can use: what it extracts from each object.
+pub fn store_options() -> store::Options {
+    let registry = registry::Registry::builtin();
+    store::Options { extract: registry.extract(), ..store::Options::default() }
+}
+
+/// An API server. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct ApiServer(Arc<Server>);
+
+impl ApiServer {
+    /// Makes an API server over a store and writes what every cluster has: the system namespaces, the default roles and
+    /// bindings, the service `default/kubernetes`.
+    ///
+    /// # Errors
+    /// Where a key or certificate cannot be used, or the store does not take the first objects.
+    pub async fn new(config: Config) -> Result<ApiServer, Error> {
+        let server = Arc::new(Server::new(config)?);
+        bootstrap::run(&server).await?;
+        Ok(ApiServer(server))
+    }
+
+    /// The service without sockets and TLS, every request being `user`'s: for `kube::Client::new`.
+    pub fn in_process(&self, user: User) -> InProcess {
+        InProcess::new(self.0.clone(), user)
+    }
+
+    /// Serves HTTPS until `cancel`, then drains: watches end, requests in flight finish. For `tls` see
+    /// [`server_config`].
+    ///
+    /// # Errors
+    /// None at present; a connection that fails ends alone.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Arc<rustls::ServerConfig>,
+        cancel: CancellationToken,
+    ) -> Result<(), Error> {
+        serve::serve(self.0.clone(), listener, tls, cancel).await
+    }
+}

@@ -1,0 +1,108 @@
+//! Last stage: canonical bytes into the store, with the current revision as precondition.
+
+use api::Object;
+use bytes::{BufMut, Bytes, BytesMut};
+use machinery::Status;
+use machinery::gvk::GroupResource;
+use store::{CommitError, Precondition, Value, Write};
+
+use super::{Draft, Intent, Written};
+use crate::special;
+
+/// How often upstream tries another generated name.
+const NAMES_TRIED: u32 = 8;
+/// When to try again where no generated name was free.
+const RETRY_AFTER_S: u32 = 1;
+
+/// Commits the draft; `None` where somebody else was faster and the write starts over.
+pub(super) async fn commit(intent: &mut Intent<'_>, draft: Draft) -> Result<Option<Written>, Status> {
+    if draft.old.is_some() { update(intent, draft).await } else { create(intent, draft).await }
+}
+
+async fn create(intent: &mut Intent<'_>, draft: Draft) -> Result<Option<Written>, Status> {
+    let asked_for = std::mem::replace(&mut intent.name, draft.new.meta().name.clone().unwrap_or_default());
+    let key = intent.key();
+    let (head, tail) = intent.kind.encode(&draft.new);
+    if intent.options.dry_run {
+        if intent.call.server.store.get(&key).is_some() {
+            return Err(Status::already_exists(&intent.group_resource(), &intent.name));
+        }
+        return Ok(Some(Written { bytes: without_revision(head, &tail), created: true }));
+    }
+    let write = Write::Put(Value::new(head.into(), tail.into()));
+    match intent.call.server.store.commit(key, Precondition::Absent, write).await {
+        Ok(committed) => Ok(Some(Written { bytes: committed.entry.bytes.clone(), created: true })),
+        Err(CommitError::Exists(_)) if asked_for.is_empty() => {
+            intent.generated += 1;
+            if intent.generated >= NAMES_TRIED {
+                return Err(Status::generate_name_conflict(
+                    &intent.group_resource(),
+                    &intent.name,
+                    RETRY_AFTER_S,
+                ));
+            }
+            Ok(None)
+        }
+        Err(error) => Err(refused(&error, &intent.group_resource(), &intent.name)),
+    }
+}
+
+async fn update(intent: &Intent<'_>, draft: Draft) -> Result<Option<Written>, Status> {
+    let old = draft.old.as_ref().expect("an update has an old object");
+    let (head, tail) = intent.kind.encode(&draft.new);
+    let deletes = is_finalized(&draft.new, &old.object);
+    let unchanged = with_revision(&head, old.entry.revision, &tail);
+    if intent.options.dry_run || (!deletes && unchanged == old.entry.bytes) {
+        return Ok(Some(Written { bytes: unchanged, created: false }));
+    }
+    let value = Value::new(head.into(), tail.into());
+    let write = if deletes { Write::Delete(value) } else { Write::Put(value) };
+    let store = &intent.call.server.store;
+    match store.commit(old.entry.key.clone(), Precondition::Revision(old.entry.revision), write).await {
+        Ok(committed) => Ok(Some(Written { bytes: committed.entry.bytes.clone(), created: false })),
+        Err(CommitError::Conflict(_) | CommitError::Missing) => Ok(None),
+        Err(error) => Err(refused(&error, &intent.group_resource(), &intent.name)),
+    }
+}
+
+/// Upstream's `ShouldDeleteDuringUpdate`: the last finalizer has gone from an object that waited for nothing else.
+fn is_finalized(new: &Object, old: &Object) -> bool {
+    new.meta().finalizers.as_ref().is_none_or(Vec::is_empty)
+        && old.meta().deletion_timestamp.is_some()
+        && old.meta().deletion_grace_period_seconds.unwrap_or(0) == 0
+        && special::is_finalized(new)
+}
+
+/// An object's bytes at a revision.
+pub(crate) fn with_revision(head: &[u8], revision: u64, tail: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(head.len() + 20 + tail.len());
+    bytes.put_slice(head);
+    bytes.put_slice(revision.to_string().as_bytes());
+    bytes.put_slice(tail);
+    bytes.freeze()
+}
+
+/// An object that was never stored has no `resourceVersion`.
+fn without_revision(head: Vec<u8>, tail: &[u8]) -> Bytes {
+    let field = b"\"resourceVersion\":\"";
+    let head = head.strip_suffix(field.as_slice()).unwrap_or(&head);
+    let head = head.strip_suffix(b",").unwrap_or(head);
+    [head, tail.strip_prefix(b"\"").unwrap_or(tail)].concat().into()
+}
+
+/// The store's refusal as the API's.
+pub(crate) fn refused(error: &CommitError, resource: &GroupResource, name: &str) -> Status {
+    match error {
+        CommitError::Exists(_) => Status::already_exists(resource, name),
+        CommitError::Missing => Status::not_found(resource, name),
+        CommitError::Conflict(_) => Status::conflict(resource, name, "object was modified"),
+        CommitError::TooLarge { size, limit } => {
+            Status::request_entity_too_large(format!("the object takes {size} bytes, limit is {limit}"))
+        }
+        CommitError::Closed => Status::service_unavailable("the server is shutting down"),
+        error => {
+            tracing::error!(%error, %resource, name, "a write failed");
+            Status::internal(error)
+        }
+    }
+}

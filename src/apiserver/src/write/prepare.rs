@@ -1,0 +1,89 @@
+//! Third stage: what the server owns is set, what the request may not change is put back (upstream `rest.BeforeCreate`,
+//! `rest.BeforeUpdate`).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use machinery::field::{Error, Path};
+use machinery::gvk::GroupKind;
+use machinery::{Status, meta};
+
+use super::{Draft, Intent, Old, Source, View};
+
+/// Upstream's `OptimisticLockErrorMsg`.
+const LOCK: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Prepares the draft for creation or update.
+pub(super) fn prepare(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
+    match &draft.old {
+        None => create(intent, draft),
+        Some(old) => {
+            check_preconditions(intent, draft.new.meta(), old)?;
+            update(intent, draft);
+            Ok(())
+        }
+    }
+}
+
+fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
+    let new = &mut draft.new;
+    if let (Source::Replacement(_), Some(uid)) = (&intent.source, &new.meta().uid)
+        && !uid.is_empty()
+    {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
+        return Err(Status::conflict(&intent.group_resource(), &intent.name, why));
+    }
+    if new.meta().resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
+        return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
+    }
+    meta::wipe_system_fields(new.meta_mut());
+    new.meta_mut().uid = Some(meta::new_uid());
+    new.meta_mut().creation_timestamp = Some(meta::whole_seconds(intent.call.now));
+    if new.meta().name.as_deref().unwrap_or_default().is_empty()
+        && let Some(base) = new.meta().generate_name.clone().filter(|base| !base.is_empty())
+    {
+        new.meta_mut().name = Some(meta::generate_name(&base));
+    }
+    intent.kind.prepare_for_create(new, &intent.context());
+    Ok(())
+}
+
+/// What the client sent as uid and `resourceVersion` must be the current object's.
+fn check_preconditions(intent: &Intent<'_>, new: &ObjectMeta, old: &Old) -> Result<(), Status> {
+    let resource = intent.group_resource();
+    let current_uid = old.object.meta().uid.as_deref().unwrap_or_default();
+    if let Some(uid) = new.uid.as_deref().filter(|uid| !uid.is_empty() && *uid != current_uid) {
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}");
+        return Err(Status::conflict(&resource, &intent.name, why));
+    }
+    match new.resource_version.as_deref().unwrap_or_default() {
+        "" | "0" if intent.kind.allow_unconditional_update => Ok(()),
+        "" | "0" => {
+            let path = Path::new("metadata").child("resourceVersion");
+            let errors = [Error::invalid(&path, 0, "must be specified for an update")];
+            Err(Status::invalid(&GroupKind::new(resource.group, resource.resource), &intent.name, &errors))
+        }
+        version if version.parse() == Ok(old.entry.revision) => Ok(()),
+        _ => Err(Status::conflict(&resource, &intent.name, LOCK)),
+    }
+}
+
+fn update(intent: &Intent<'_>, draft: &mut Draft) {
+    let Draft { new, old, .. } = draft;
+    let old = &old.as_ref().expect("an update has an old object").object;
+    new.meta_mut().uid.clone_from(&old.meta().uid);
+    new.meta_mut().resource_version.clone_from(&old.meta().resource_version);
+    match intent.view {
+        View::Main => intent.kind.prepare_for_update(new, old, &intent.context()),
+        View::Status => intent.kind.prepare_for_status_update(new, old),
+    }
+    let (new, old) = (new.meta_mut(), old.meta());
+    new.creation_timestamp.clone_from(&old.creation_timestamp);
+    if old.deletion_timestamp.is_some() {
+        new.deletion_timestamp.clone_from(&old.deletion_timestamp);
+    }
+    if new.deletion_grace_period_seconds.is_none() {
+        new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+    }
+    new.self_link = None;
+}

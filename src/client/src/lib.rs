@@ -1,0 +1,26 @@
+//! What components share to talk to the API: shared informers, keyed work queues, the event recorder.
+//!
+//! Input is a `kube::Client` (in-process or remote); output goes to controllers, scheduler, kubelet, network and DNS.
+//! Knows no particular kind, holds no opinion about what to do with a change, and never talks to the store.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod answer;
+mod backoff;
+mod informer;
+mod informers;
+mod key;
+mod queue;
+mod recorder;
+mod reference;
+mod restart;
+mod work;
+
+pub use backoff::Backoff;
+pub use informer::{Change, Index, Informer, Object, Selection, Subscription};
+pub use informers::Informers;
+pub use key::Key;
+pub use queue::Queue;
+pub use recorder::{EventType, Recorder};
+pub use reference::{owner_reference, reference};
+pub use restart::keep_running;
+pub use work::{Requeue, work};

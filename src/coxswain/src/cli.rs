@@ -1,0 +1,91 @@
+//! The command line: subcommands and their arguments, from `argv` to the function that does the work.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, ServerOptions};
+use crate::{host, image, reset, server};
+
+/// A Kubernetes cluster in one binary.
+#[derive(Parser)]
+#[command(name = "coxswain", version = config::VERSION, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more; twice for everything.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the control plane and, unless told not to, a node.
+    Server(ServerOptions),
+    /// Stop and remove all that a cluster left on this machine: containers, mounts, links, rules, cgroups and data.
+    Reset(DataDir),
+    /// Work with the images of a node; a running server sees the result at once.
+    #[command(subcommand)]
+    Image(ImageCommand),
+}
+
+#[derive(Args)]
+struct DataDir {
+    /// Where the cluster keeps its state.
+    #[arg(long, default_value = config::DATA_DIR)]
+    data_dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum ImageCommand {
+    /// Import an archive (docker-archive or OCI layout, plain or gzip).
+    Import {
+        /// The archive.
+        file: PathBuf,
+        #[command(flatten)]
+        at: DataDir,
+    },
+    /// List the images.
+    Ls {
+        #[command(flatten)]
+        at: DataDir,
+    },
+    /// Remove an image.
+    Rm {
+        /// Its name, digest or ID.
+        image: String,
+        #[command(flatten)]
+        at: DataDir,
+    },
+}
+
+/// Parses the arguments and runs the command to its end.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    match cli.command {
+        Command::Server(options) => {
+            host::keep_memory_low();
+            let config = options.resolve()?;
+            host::runtime()?.block_on(server::run(config))
+        }
+        Command::Reset(at) => reset::run(&at.data_dir),
+        Command::Image(ImageCommand::Import { file, at }) => image::import(&at.data_dir, &file),
+        Command::Image(ImageCommand::Ls { at }) => image::list(&at.data_dir),
+        Command::Image(ImageCommand::Rm { image, at }) => image::remove(&at.data_dir, &image),
+    }
+}
+
+/// `COXSWAIN_LOG` (tracing's filter syntax) wins over `-v`.
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "warn,coxswain=info",
+        1 => "info,fjall=warn,lsm_tree=warn,hickory_server=warn",
+        _ => "debug,h2=info,hyper=info,rustls=info,fjall=info,lsm_tree=info",
+    };
+    let filter = EnvFilter::try_from_env("COXSWAIN_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+}

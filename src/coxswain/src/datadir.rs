@@ -1,0 +1,151 @@
+//! The data directory: made private, held by one process at a time, and the source of the instance's identity.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use nix::fcntl::{Flock, FlockArg};
+use sha2::{Digest, Sha256};
+
+/// A data directory that this process holds; the hold ends with the value.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl DataDir {
+    /// Makes the directory (0700) if it is not there and takes hold of it.
+    ///
+    /// # Errors
+    /// It cannot be made or written, or another process holds it: that one is named.
+    pub(crate) fn hold(path: &Path) -> anyhow::Result<Self> {
+        DirBuilder::new().recursive(true).mode(PRIVATE).create(path).with_context(|| {
+            format!("cannot make the data directory {}; give another with --data-dir", path.display())
+        })?;
+        let path = path.canonicalize()?;
+        let lock = lock(&path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Takes hold of a directory that must be one of ours already. `None` where it does not exist.
+    ///
+    /// # Errors
+    /// The directory is not a cluster's, or a process holds it.
+    pub(crate) fn hold_existing(path: &Path) -> anyhow::Result<Option<Self>> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        Self::check(path)?;
+        Self::hold(path).map(Some)
+    }
+
+    /// Fails unless a server has held the directory before. Does not take hold of it.
+    pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
+        if path.join(LOCK).exists() {
+            return Ok(());
+        }
+        bail!("{} is not the data directory of a cluster: it has no file {LOCK:?}", path.display())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A folder in it that only its owner may enter, made if it is not there: the directory itself may have been made by
+    /// somebody who let everybody in, and what the folders hold are secrets.
+    ///
+    /// # Errors
+    /// It cannot be made, or its mode cannot be set.
+    pub(crate) fn private(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.path.join(name);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::set_permissions(&folder, Permissions::from_mode(PRIVATE)))
+            .with_context(|| format!("cannot make {} private", folder.display()))?;
+        Ok(folder)
+    }
+
+    /// Eight hexadecimal digits that name this cluster's objects on the host (links, tables, cgroups). They follow
+    /// from the path, so that `reset` finds those objects even when the data is damaged.
+    pub(crate) fn instance(&self) -> String {
+        use std::os::unix::ffi::OsStrExt;
+        let digest = Sha256::digest(self.path.as_os_str().as_bytes());
+        digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The cgroup below which every container of this cluster lives.
+    pub(crate) fn cgroup_root(&self) -> String {
+        format!("/coxswain-{}", self.instance())
+    }
+}
+
+const LOCK: &str = "lock";
+const PRIVATE: u32 = 0o700;
+
+fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .open(path.join(LOCK))
+        .with_context(|| format!("cannot write in the data directory {}", path.display()))?;
+    let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => lock,
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder)?;
+            bail!(
+                "the data directory {} is in use by process {}: stop it, or give another with --data-dir",
+                path.display(),
+                holder.trim()
+            );
+        }
+        Err((_, errno)) => return Err(errno).context("cannot lock the data directory"),
+    };
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())?;
+    Ok(lock)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time() {
+        let path = std::env::temp_dir().join(format!("coxswain-datadir-{}", std::process::id()));
+        let held = DataDir::hold(&path).unwrap();
+        assert_eq!(held.instance().len(), 8);
+        let refused = DataDir::hold(&path).unwrap_err().to_string();
+        assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
+        drop(held);
+        DataDir::hold_existing(&path).unwrap().expect("it exists");
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn what_a_cluster_stores_is_private_in_a_directory_that_is_not() {
+        let path = std::env::temp_dir().join(format!("coxswain-private-{}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        std::fs::create_dir(path.join("store")).unwrap();
+        let folder = DataDir::hold(&path).unwrap().private("store").unwrap();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
+        std::fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_directory_is_not_taken_for_a_clusters() {
+        let error = DataDir::hold_existing(Path::new("/usr")).unwrap_err().to_string();
+        assert!(error.contains("not the data directory of a cluster"), "{error}");
+    }
+}

@@ -1,0 +1,79 @@
+//! Questions to the machine: its name, its address, what it lacks.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+use anyhow::{Context, bail, ensure};
+use nix::ifaddrs::getifaddrs;
+use nix::net::if_::InterfaceFlags;
+
+/// The host name.
+pub(crate) fn name() -> anyhow::Result<String> {
+    let name = nix::unistd::gethostname().context("cannot read the host name; give --node-name")?;
+    name.into_string().ok().context("the host name is not text; give --node-name")
+}
+
+/// The address under which others reach this machine: the one it was told to bind, else the one its default route
+/// starts from, else the first of a link that is up.
+///
+/// # Errors
+/// The machine has only loopback addresses.
+pub(crate) fn address(bind: IpAddr) -> anyhow::Result<Ipv4Addr> {
+    match bind {
+        IpAddr::V4(ip) if !ip.is_unspecified() && !ip.is_loopback() => Ok(ip),
+        _ => source_of_default_route().or_else(first_of_a_link).context(
+            "this machine has no IPv4 address but loopback: give one to a link, since pods reach the API by it",
+        ),
+    }
+}
+
+/// Connecting a datagram socket sends nothing; it only asks the routing table.
+fn source_of_default_route() -> Option<Ipv4Addr> {
+    let documentation = SocketAddr::from(([192, 0, 2, 1], 9));
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(documentation).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() => Some(ip),
+        _ => None,
+    }
+}
+
+fn first_of_a_link() -> Option<Ipv4Addr> {
+    getifaddrs().ok()?.find_map(|link| {
+        let ip = link.address?.as_sockaddr_in()?.ip();
+        (link.flags.contains(InterfaceFlags::IFF_UP) && !ip.is_loopback()).then_some(ip)
+    })
+}
+
+/// Fails with the first thing a node needs that is missing here.
+pub(crate) fn check_for_node() -> anyhow::Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "a node must run as root, since it makes namespaces, mounts and cgroups: use sudo, or --without-node"
+    );
+    let filesystems =
+        std::fs::read_to_string("/proc/filesystems").context("cannot read /proc/filesystems")?;
+    if !filesystems.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay") {
+        bail!("the kernel has no overlayfs, which images need: load it with `modprobe overlay`");
+    }
+    ensure!(
+        std::path::Path::new("/sys/fs/cgroup").read_dir().is_ok_and(|mut entries| entries.next().is_some()),
+        "no cgroups are mounted at /sys/fs/cgroup: mount cgroup2 there"
+    );
+    network::check().context("pod networking cannot work here")
+}
+
+/// At most four worker threads: what the server does is short, and idle threads cost memory.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
+}
+
+/// glibc gives every thread an arena of its own and keeps what it frees: two arenas and an early trim keep an idle node
+/// small.
+pub(crate) fn keep_memory_low() {
+    // SAFETY: mallopt only changes settings of the allocator and is called before any other thread exists.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024);
+    }
+}

@@ -1,0 +1,32 @@
+//! `coxswain`: a Kubernetes cluster in one binary.
+//!
+//! The only place where the parts meet: it reads arguments and the config file, makes keys and certificates, and hands
+//! each part what it needs. No part's behaviour is decided here.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod config;
+mod datadir;
+mod host;
+mod image;
+mod pki;
+mod reset;
+mod server;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The shim must run before any thread exists: it forks, joins namespaces and becomes another program.
+    if std::env::args_os().nth(1).is_some_and(|role| role == "shim") {
+        let arguments: Vec<String> = std::env::args().skip(2).collect();
+        runtime::shim::main(&arguments);
+    }
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One line, the causes behind it: what is wrong and what to do.
+            eprintln!("coxswain: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

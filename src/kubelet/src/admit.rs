@@ -1,0 +1,201 @@
+//! Whether the node takes a pod that was bound to it.
+//!
+//! Pure; the scheduler has decided, but may have decided on old facts. Reasons and texts are upstream's
+//! (kubelet/lifecycle/predicate.go).
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use objects::resources::{Amounts, requests};
+
+use crate::{
+    memory::Verdict,
+    pod::{self, Role},
+    spec::security,
+};
+
+pub(crate) mod sysctls;
+
+/// The reason for refusing a pod that wants another node.
+pub(crate) const NODE_AFFINITY: &str = "NodeAffinity";
+
+/// What the node offers.
+pub(crate) struct Offer {
+    pub allocatable: Amounts,
+    pub labels: BTreeMap<String, String>,
+    pub has_apparmor: bool,
+}
+
+/// Refuses a pod that does not fit beside `others`, or that wants another kind of node.
+pub(crate) fn admit<'a>(
+    pod: &Pod,
+    others: impl Iterator<Item = &'a Pod> + Clone,
+    node: &Offer,
+) -> Result<(), Verdict> {
+    let spec = pod::spec(pod);
+    if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
+        return refuse(
+            "PodOSNotSupported",
+            "Failed to admit pod as the OS field doesn't match node OS".into(),
+        );
+    }
+    let selector = spec.node_selector.iter().flatten();
+    if selector.into_iter().any(|(key, value)| node.labels.get(key) != Some(value)) {
+        return refuse(
+            NODE_AFFINITY,
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
+        );
+    }
+    let ports: Vec<HostPort> = host_ports(pod).collect();
+    if others.clone().flat_map(host_ports).any(|taken| ports.iter().any(|port| port.conflicts(&taken))) {
+        let message =
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        return refuse("NodePorts", message.into());
+    }
+    fits(spec, others, &node.allocatable)?;
+    if let Some(message) = sysctls::forbidden(spec) {
+        return refuse("SysctlForbidden", message);
+    }
+    if !node.has_apparmor && security::wants_apparmor(pod) {
+        return refuse("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host".into());
+    }
+    Ok(())
+}
+
+fn fits<'a>(
+    spec: &PodSpec,
+    others: impl Iterator<Item = &'a Pod>,
+    allocatable: &Amounts,
+) -> Result<(), Verdict> {
+    let mut used = Amounts::default();
+    for other in others {
+        used.add(&requests(pod::spec(other)));
+        used.set("pods", used.get("pods") + 1);
+    }
+    let mut wanted = requests(spec);
+    wanted.set("pods", 1);
+    for (name, amount) in wanted.iter() {
+        let (in_use, capacity) = (used.get(name), allocatable.get(name));
+        // What the node does not count is not its to refuse.
+        if amount > 0 && allocatable.contains(name) && amount > capacity - in_use {
+            let message = format!(
+                "Node didn't have enough resource: {name}, requested: {amount}, used: {in_use}, capacity: {capacity}"
+            );
+            return refuse(&format!("OutOf{name}"), message);
+        }
+    }
+    Ok(())
+}
+
+/// A port of the node, as a pod asks for it.
+struct HostPort {
+    address: String,
+    protocol: String,
+    port: i32,
+}
+
+impl HostPort {
+    fn conflicts(&self, other: &Self) -> bool {
+        let is_any = |address: &str| matches!(address, "" | "0.0.0.0");
+        self.port == other.port
+            && self.protocol == other.protocol
+            && (is_any(&self.address) || is_any(&other.address) || self.address == other.address)
+    }
+}
+
+fn host_ports(pod: &Pod) -> impl Iterator<Item = HostPort> {
+    let running = pod::containers(pod::spec(pod)).filter(|(role, _)| *role != Role::Init);
+    running.flat_map(|(_, container)| container.ports.iter().flatten()).filter_map(|port| {
+        Some(HostPort {
+            address: port.host_ip.clone().unwrap_or_default(),
+            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".into()),
+            port: port.host_port.filter(|port| *port > 0)?,
+        })
+    })
+}
+
+fn refuse(reason: &str, message: String) -> Result<(), Verdict> {
+    Err(Verdict { reason: reason.into(), message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(spec: Value) -> Pod {
+        let mut spec = spec;
+        let resources = json!({"requests": spec["requests"]});
+        spec["containers"] = json!([{"name": "c", "resources": resources, "ports": spec["ports"]}]);
+        serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap()
+    }
+
+    fn check(spec: Value, others: &[Pod], expected: Result<(), (&str, &str)>) {
+        let mut allocatable = Amounts::default();
+        allocatable.set("cpu", 2000);
+        allocatable.set("memory", 1 << 30);
+        allocatable.set("pods", 3);
+        let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
+        let expected =
+            expected.map_err(|(reason, message)| Verdict { reason: reason.into(), message: message.into() });
+        let node = Offer { allocatable, labels, has_apparmor: false };
+        assert_eq!(admit(&pod(spec), others.iter(), &node), expected);
+    }
+
+    #[test]
+    fn pods_are_taken_while_they_fit() {
+        let others = [pod(json!({"requests": {"cpu": "1500m"}}))];
+        check(json!({"requests": {"cpu": "500m"}}), &others, Ok(()));
+        check(
+            json!({"requests": {"cpu": "501m"}}),
+            &others,
+            Err((
+                "OutOfcpu",
+                "Node didn't have enough resource: cpu, requested: 501, used: 1500, capacity: 2000",
+            )),
+        );
+        let many = [pod(json!({})), pod(json!({})), pod(json!({}))];
+        check(
+            json!({}),
+            &many,
+            Err(("OutOfpods", "Node didn't have enough resource: pods, requested: 1, used: 3, capacity: 3")),
+        );
+    }
+
+    #[test]
+    fn pods_for_other_nodes_are_refused() {
+        check(json!({"nodeSelector": {"disk": "ssd"}}), &[], Ok(()));
+        check(
+            json!({"nodeSelector": {"disk": "hdd"}}),
+            &[],
+            Err((
+                "NodeAffinity",
+                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+            )),
+        );
+    }
+
+    #[test]
+    fn a_host_port_is_one_pods_at_a_time() {
+        let port = |address: &str, port: u16| json!({"ports": [{"containerPort": 80, "hostPort": port, "hostIP": address}]});
+        let others = [pod(port("127.0.0.1", 81))];
+        let taken = Err((
+            "NodePorts",
+            "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        ));
+        check(port("", 81), &others, taken);
+        check(port("127.0.0.1", 81), &others, taken);
+        check(port("127.0.0.1", 82), &others, Ok(()));
+        check(port("192.0.2.1", 81), &others, Ok(()));
+        check(json!({"ports": [{"containerPort": 81}]}), &others, Ok(()));
+    }
+
+    #[test]
+    fn a_profile_that_the_kernel_cannot_enforce_is_refused() {
+        let profile = |type_: &str| json!({"securityContext": {"appArmorProfile": {"type": type_}}});
+        let refused = Err(("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host"));
+        check(profile("RuntimeDefault"), &[], refused);
+        check(profile("Localhost"), &[], refused);
+        check(profile("Unconfined"), &[], Ok(()));
+    }
+}

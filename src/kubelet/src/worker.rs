@@ -1,0 +1,355 @@
+//! One task per pod: look, plan, say, act, wait.
+//!
+//! The pod comes through a channel, changes of what runs as pokes, ends of jobs and probe results from its own tasks. A
+//! worker touches nothing but its own pod and ends when the pod is gone from the API and from the node.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use client::EventType::{Normal, Warning};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    act::{Actor, Done},
+    host::Host,
+    memory::{Memory, Verdict, Volumes},
+    observed::{self, Observed, State},
+    plan::{self, Plan, Step},
+    pod::{self, Role},
+    poke::Poke,
+    probes::{Kind, Outcome, Probers, Report, Target},
+    references::Held,
+    report::Reporter,
+    spec::labels,
+    status,
+};
+
+/// How long a worker waits before it tries again what failed for no fault of the pod.
+const RETRY: SignedDuration = SignedDuration::from_secs(2);
+
+/// What a worker is told about its pod.
+#[derive(Clone, Debug)]
+pub(crate) struct Desired {
+    pub pod: Arc<Pod>,
+    /// The API object is gone.
+    pub is_removed: bool,
+}
+
+pub(crate) struct Worker {
+    host: Arc<Host>,
+    poke: Arc<Poke>,
+    desired: watch::Receiver<Desired>,
+    pod: Arc<Pod>,
+    is_removed: bool,
+    /// Why the node does not take the pod, if so.
+    rejected: Option<Verdict>,
+    held: Held,
+    memory: Memory,
+    jobs: JoinSet<Done>,
+    reporter: Reporter,
+    probers: Probers,
+    reports: mpsc::UnboundedReceiver<Report>,
+    ended: HashMap<String, observed::Container>,
+    /// What waited at the last look, for events about changes.
+    waiting: Plan,
+}
+
+/// What one round of a worker came to.
+enum Round {
+    /// Something was done: look again.
+    Again,
+    /// Nothing to do until something happens, or until then.
+    Wait(Option<Timestamp>),
+    /// The pod is gone.
+    End,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        poke: Arc<Poke>,
+        desired: watch::Receiver<Desired>,
+        rejected: Option<Verdict>,
+    ) -> Self {
+        let Desired { pod, is_removed } = desired.borrow().clone();
+        let (probers, reports) = Probers::new(host.clone());
+        Self {
+            held: host.references.hold(&pod, &poke),
+            reporter: Reporter::new(host.client.clone(), &pod),
+            memory: Memory::default(),
+            jobs: JoinSet::new(),
+            ended: HashMap::new(),
+            waiting: Plan::default(),
+            host,
+            poke,
+            desired,
+            pod,
+            is_removed,
+            rejected,
+            probers,
+            reports,
+        }
+    }
+
+    /// Works until the pod is gone.
+    pub(crate) async fn run(mut self) {
+        let mut pokes = self.poke.subscribe();
+        // An earlier kubelet may have ended while it had them lifted.
+        if let Err(error) = self.host.cgroups.limit(&self.pod) {
+            tracing::warn!(pod = %pod::full_name(&self.pod), %error, "the pod's resources cannot be limited");
+        }
+        loop {
+            pokes.borrow_and_update();
+            self.take_in();
+            let wake_at = match self.round().await {
+                Round::Again => continue,
+                Round::End => return,
+                Round::Wait(wake_at) => wake_at,
+            };
+            tokio::select! {
+                changed = self.desired.changed() => if changed.is_err() { return },
+                _ = pokes.changed() => {}
+                Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => self.job_ended(done),
+                Some(report) = self.reports.recv() => self.probed(report),
+                () = self.reporter.written() => {}
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Takes in whatever arrived while a round was running.
+    fn take_in(&mut self) {
+        let Desired { pod, is_removed } = self.desired.borrow_and_update().clone();
+        self.is_removed = is_removed;
+        if !Arc::ptr_eq(&pod, &self.pod) {
+            if !self.memory.is_torn_down {
+                self.held = self.host.references.hold(&pod, &self.poke);
+            }
+            if pod.metadata.labels != self.pod.metadata.labels
+                || pod.metadata.annotations != self.pod.metadata.annotations
+            {
+                self.refresh_volumes();
+            }
+            self.pod = pod;
+        }
+        if self.poke.take_objects_changed() {
+            self.refresh_volumes();
+            // What was missing may be there now.
+            for known in self.memory.containers.values_mut() {
+                known.failure.take_if(|failure| failure.reason == "CreateContainerConfigError");
+            }
+        }
+        while let Ok(report) = self.reports.try_recv() {
+            self.probed(report);
+        }
+        while let Some(done) = self.jobs.try_join_next() {
+            self.job_ended(done);
+        }
+    }
+
+    fn refresh_volumes(&mut self) {
+        let now = Timestamp::now();
+        self.memory.volumes = match self.memory.volumes {
+            Volumes::Ready { .. } => Volumes::Ready { refresh_at: Some(now) },
+            Volumes::Failed { .. } => Volumes::Failed { retry_at: now },
+            Volumes::Unknown => Volumes::Unknown,
+        };
+    }
+
+    fn probed(&mut self, report: Report) {
+        let verdicts = self.memory.probes.entry(report.id).or_default();
+        match report.kind {
+            Kind::Liveness => verdicts.liveness = Some(report.outcome),
+            Kind::Readiness => verdicts.readiness = Some(report.outcome),
+            Kind::Startup => verdicts.startup = Some(report.outcome),
+        }
+    }
+
+    fn job_ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(done) => self.actor(&Observed::default()).done(done),
+            Err(error) => {
+                // Its marks would block the pod for ever.
+                tracing::error!(pod = %pod::full_name(&self.pod), %error, "a job of a pod panicked");
+                self.memory.killing.clear();
+                self.memory.hooks.clear();
+                self.memory.containers.values_mut().for_each(|known| known.is_pulling = false);
+            }
+        }
+    }
+
+    fn actor<'a>(&'a mut self, observed: &'a Observed) -> Actor<'a> {
+        Actor {
+            host: &self.host,
+            pod: &self.pod,
+            held: &self.held,
+            observed,
+            memory: &mut self.memory,
+            jobs: &mut self.jobs,
+        }
+    }
+
+    /// Looks, plans, tells the API and carries out the plan.
+    async fn round(&mut self) -> Round {
+        let uid = pod::uid(&self.pod).to_owned();
+        let observed = match observed::observe(self.host.runtime.as_ref(), &uid, &mut self.ended).await {
+            Ok(observed) => observed,
+            Err(status) => {
+                tracing::warn!(pod = %pod::full_name(&self.pod), error = status.message(), "runtime does not answer");
+                return Round::Wait(Some(Timestamp::now() + RETRY));
+            }
+        };
+        self.memory.probes.retain(|id, _| observed.by_id(id).is_some());
+        let plan = self.plan(&observed);
+        let status = self.status(&observed, &plan);
+        self.announce(&plan, &observed);
+        self.update_probers(&observed, &status);
+        self.reporter.report(&self.pod, status, self.is_removed);
+        if plan.is_done && self.is_removed && self.memory.is_forgotten {
+            return Round::End;
+        }
+        self.carry_out(plan, &observed).await
+    }
+
+    fn plan(&mut self, observed: &Observed) -> Plan {
+        let now = Timestamp::now();
+        let last = self.reporter.latest();
+        let is_terminal = self.rejected.is_some() || pod::is_terminal_phase(last.phase.as_deref());
+        let is_stopping = self.pod.metadata.deletion_timestamp.is_some()
+            || self.is_removed
+            || self.memory.evicted.is_some();
+        if is_stopping {
+            self.memory.stopping_since.get_or_insert(now);
+        }
+        plan::plan(&plan::Input {
+            pod: &self.pod,
+            observed,
+            memory: &self.memory,
+            started_at: last.start_time.as_ref().map(|time| time.0),
+            is_removed: self.is_removed,
+            is_terminal,
+            now,
+        })
+    }
+
+    fn status(&self, observed: &Observed, plan: &Plan) -> PodStatus {
+        let now = Timestamp::now();
+        if let Some(verdict) = &self.rejected {
+            return status::rejected(&self.pod, verdict, now);
+        }
+        // Once everything is removed there is nothing to look at: the last status stays.
+        if self.memory.is_forgotten {
+            return self.reporter.latest().clone();
+        }
+        status::status(&status::Input {
+            pod: &self.pod,
+            observed,
+            memory: &self.memory,
+            plan,
+            old: self.reporter.latest(),
+            host_ips: &self.host.facts.host_ips,
+            runtime_name: &self.host.runtime_name,
+            is_stopped: self.memory.is_torn_down,
+            now,
+        })
+    }
+
+    /// Records events about containers that have begun to wait.
+    fn announce(&mut self, plan: &Plan, observed: &Observed) {
+        for (name, waiting) in &plan.waiting {
+            if self.waiting.waiting.get(name).is_some_and(|before| before.reason == waiting.reason) {
+                continue;
+            }
+            let found = pod::container(pod::spec(&self.pod), name);
+            let role = found.as_ref().map_or(Role::Regular, |(role, _)| *role);
+            let (about, host) = ((role, name.as_str()), &self.host);
+            match waiting.reason.as_str() {
+                "CrashLoopBackOff" if observed.container(name).is_some() => {
+                    let full_name = pod::full_name(&self.pod);
+                    let message = format!("Back-off restarting failed container {name} in pod {full_name}");
+                    host.container_event(&self.pod, about, Warning, "BackOff", message);
+                }
+                "ImagePullBackOff" => {
+                    let image = found.and_then(|(_, spec)| spec.image).unwrap_or_default();
+                    host.container_event(
+                        &self.pod,
+                        about,
+                        Normal,
+                        "BackOff",
+                        format!("Back-off pulling image {image:?}"),
+                    );
+                    host.container_event(&self.pod, about, Warning, "Failed", "Error: ImagePullBackOff");
+                }
+                _ => {}
+            }
+        }
+        self.waiting.waiting.clone_from(&plan.waiting);
+    }
+
+    fn update_probers(&mut self, observed: &Observed, status: &PodStatus) {
+        let spec = pod::spec(&self.pod);
+        let stopping = self.pod.metadata.deletion_timestamp.is_some() || self.is_removed;
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        let started = |name: &str| {
+            let mut all = lists.into_iter().flatten().flatten();
+            all.any(|one| one.name == name && one.started == Some(true))
+        };
+        let targets: Vec<Target<'_>> = pod::containers(spec)
+            .filter_map(|(role, spec)| {
+                let seen = observed.container(&spec.name).filter(|seen| seen.state == State::Running)?;
+                let runs = role != Role::Init && seen.hash == labels::hash(spec);
+                let failed =
+                    |id| self.memory.probes.get(id).is_some_and(|v| v.liveness == Some(Outcome::Failure));
+                (runs && !failed(&seen.id)).then_some(Target {
+                    id: &seen.id,
+                    role,
+                    spec,
+                    started_at: seen.started_at?,
+                    has_started: started(&spec.name),
+                })
+            })
+            .collect();
+        // Once a pod is on its way out only readiness matters, and that is decided by its deletion.
+        let targets = if stopping { &[] } else { targets.as_slice() };
+        let ip = status.pod_ip.as_deref();
+        self.probers.update(&self.pod, ip, targets);
+    }
+
+    async fn carry_out(&mut self, plan: Plan, observed: &Observed) -> Round {
+        if plan.steps.is_empty() {
+            return Round::Wait(plan.wake_at);
+        }
+        for step in plan.steps {
+            // The end of the containers must be known before their traces are removed.
+            if matches!(step, Step::Forget | Step::Delete)
+                && !self.is_removed
+                && !self.reporter.flush(&self.pod).await
+            {
+                return Round::Wait(Some(Timestamp::now() + RETRY));
+            }
+            if step == Step::TearDown {
+                // A pod that has ended needs no objects any more.
+                self.held = Held::default();
+            }
+            if let Err(error) = self.actor(observed).act(step).await {
+                tracing::warn!(pod = %pod::full_name(&self.pod), %error, "a step failed, will be tried again");
+                return Round::Wait(Some(Timestamp::now() + RETRY));
+            }
+        }
+        Round::Again
+    }
+}
+
+async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        None => std::future::pending().await,
+        Some(at) => {
+            let left = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO);
+            tokio::time::sleep(left).await;
+        }
+    }
+}

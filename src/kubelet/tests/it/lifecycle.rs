@@ -1,0 +1,108 @@
+//! Pods that end, crash, or outlive their kubelet.
+
+use serde_json::json;
+
+use crate::cluster::{Cluster, PODS, soon};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_pod_leaves_nothing_behind() {
+    let cluster = Cluster::ready().await;
+    let mounts = json!([{"name": "scratch", "mountPath": "/scratch"}]);
+    cluster.pod(
+        "web",
+        json!({
+            "containers": [{"name": "web", "image": "present", "volumeMounts": mounts}],
+            "volumes": [{"name": "scratch", "emptyDir": {}}],
+        }),
+    );
+    cluster.until_status("web", "/phase", json!("Running")).await;
+    cluster.api.update(PODS, "web", |pod| {
+        pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        pod["metadata"]["deletionGracePeriodSeconds"] = json!(7);
+    });
+    let last = soon(cluster.api.until(|api| api.deleted(PODS, "web"))).await;
+    let status = &last["status"];
+    assert_eq!(status["phase"], "Succeeded");
+    assert_eq!(status["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0);
+    assert!(cluster.runtime.books(|books| books.containers.is_empty() && books.sandboxes.is_empty()));
+    assert_eq!(std::fs::read_dir(cluster.dir.join("kubelet/pods")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(cluster.dir.join("logs")).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_ends_succeeds_and_keeps_its_container_until_deleted() {
+    let cluster = Cluster::ready().await;
+    cluster.pod("job", json!({"containers": [{"name": "c", "image": "present"}], "restartPolicy": "Never"}));
+    cluster.until_status("job", "/phase", json!("Running")).await;
+    cluster.runtime.exit(&cluster.runtime.container("c").unwrap().status.id, 0);
+    let pod = cluster.until_status("job", "/phase", json!("Succeeded")).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
+    assert!(cluster.runtime.container("c").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_crashes_is_restarted_once_and_then_backs_off() {
+    let cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.until_status("web", "/phase", json!("Running")).await;
+    cluster.runtime.exit(&cluster.runtime.container("web").unwrap().status.id, 3);
+    let pod = cluster.until_status("web", "/containerStatuses/0/restartCount", json!(1)).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 3);
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    cluster.runtime.exit(&cluster.runtime.container("web").unwrap().status.id, 3);
+    let waiting = "/containerStatuses/0/state/waiting/reason";
+    let pod = cluster.until_status("web", waiting, json!("CrashLoopBackOff")).await;
+    assert_eq!(
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"],
+        "back-off 10s restarting failed container=web pod=web_default(uid-of-web)"
+    );
+    let message = cluster.until_event("BackOff").await;
+    assert_eq!(message, "Back-off restarting failed container web in pod web_default(uid-of-web)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_kubelet_adopts_what_runs_and_reports_what_ended_meanwhile() {
+    let mut cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.pod("job", json!({"containers": [{"name": "c", "image": "present"}], "restartPolicy": "Never"}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    cluster.until_status("job", "/containerStatuses/0/ready", json!(true)).await;
+    let before = cluster.runtime.container("web").unwrap().status.id;
+    cluster.stop().await;
+    cluster.runtime.exit(&cluster.runtime.container("c").unwrap().status.id, 5);
+
+    cluster.start();
+    let job = cluster.until_status("job", "/phase", json!("Failed")).await;
+    assert_eq!(job["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 5);
+    // The worker of the other pod has looked, too, once a change of its own gets through.
+    cluster.api.update(PODS, "web", |pod| pod["metadata"]["generation"] = json!(2));
+    let web = cluster.until_status("web", "/observedGeneration", json!(2)).await;
+    assert_eq!(web["status"]["containerStatuses"][0]["containerID"], format!("books://{before}"));
+    assert_eq!(web["status"]["containerStatuses"][0]["restartCount"], 0);
+    assert_eq!(cluster.runtime.container("web").unwrap().status.id, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_no_pod_is_removed_at_the_start() {
+    let mut cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.until_status("web", "/phase", json!("Running")).await;
+    cluster.stop().await;
+    cluster.api.remove(PODS, "web");
+    cluster.runtime.books(|books| {
+        let mut others = books.sandboxes[0].clone();
+        others.id = "of-another-kubelet".into();
+        others.annotations.clear();
+        books.sandboxes.push(others);
+    });
+    cluster.start();
+    soon(async {
+        while cluster.runtime.books(|books| books.sandboxes.len()) > 1
+            || std::fs::read_dir(cluster.dir.join("kubelet/pods")).unwrap().count() > 0
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(cluster.runtime.books(|books| books.sandboxes[0].id.clone()), "of-another-kubelet");
+}

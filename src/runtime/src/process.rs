@@ -1,0 +1,111 @@
+//! Processes that outlive us, named beyond doubt: by number and start time, so that a reused number is not mistaken.
+
+use std::fmt;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::str::FromStr;
+
+use nix::sys::signal::Signal;
+
+/// A process: its number and when it started, in the kernel's ticks since boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pid: i32,
+    pub(crate) ticks: u64,
+}
+
+impl Identity {
+    /// The process that has the number `pid` now.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Some(Self { pid, ticks: stat_field(pid, 19)?.parse().ok()? })
+    }
+
+    /// A process as two words of a command line.
+    pub(crate) fn from_words(pid: &str, ticks: &str) -> Option<Self> {
+        Some(Self { pid: pid.parse().ok()?, ticks: ticks.parse().ok()? })
+    }
+
+    /// Whether it still runs; one that waits to be reaped does not.
+    pub(crate) fn is_alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+            && stat_field(self.pid, 0).is_some_and(|state| state != "Z" && state != "X")
+    }
+
+    /// A descriptor of exactly this process; `None` when it is gone.
+    pub(crate) fn open(self) -> Option<OwnedFd> {
+        // SAFETY: no memory is involved; a new descriptor is owned by nobody else.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, self.pid, 0) };
+        let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+        // SAFETY: as above.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // The number may have been another's when we opened it, but not after this.
+        (Self::of(self.pid) == Some(self)).then_some(fd)
+    }
+
+    /// Sends a signal to exactly this process; that it is gone is fine.
+    pub(crate) fn signal(self, signal: Signal) {
+        use std::os::fd::AsRawFd;
+        if let Some(fd) = self.open() {
+            // SAFETY: no memory is involved.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_pidfd_send_signal,
+                    fd.as_raw_fd(),
+                    signal as i32,
+                    std::ptr::null::<()>(),
+                    0,
+                )
+            };
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.pid, self.ticks)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = std::num::ParseIntError;
+
+    /// The first two words of a text.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut words = text.split_whitespace();
+        let mut word = || words.next().unwrap_or_default();
+        Ok(Self { pid: word().parse()?, ticks: word().parse()? })
+    }
+}
+
+/// A field of `/proc/<pid>/stat`, counted from 0 at the state, which follows the name in parentheses.
+fn stat_field(pid: i32, index: usize) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(index).map(str::to_owned)
+}
+
+/// The processes whose parent is `pid`, whatever the kernel was built with.
+pub(crate) fn children_of(pid: i32) -> Vec<i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|child| stat_field(*child, 1).is_some_and(|parent| parent == pid.to_string()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_number_and_start_and_gone_when_reaped() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let identity = Identity::of(i32::try_from(child.id()).unwrap()).unwrap();
+        assert!(identity.is_alive());
+        assert_eq!(identity.to_string().parse(), Ok(identity));
+        let other = Identity { ticks: identity.ticks + 1, ..identity };
+        assert!(!other.is_alive() && other.open().is_none());
+        identity.signal(Signal::SIGKILL);
+        child.wait().unwrap();
+        assert!(!identity.is_alive());
+    }
+}

@@ -1,0 +1,59 @@
+use super::*;
+use crate::{EventKind, Key};
+
+/// fjall itself has to write what [`walk`] understands.
+#[test]
+fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let database = fjall::Database::builder(directory.path())
+            .journal_compression(fjall::CompressionType::None)
+            .open()
+            .unwrap();
+        let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+        for revision in 2..30 {
+            let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
+            batch.insert(&keyspace, record::log_key(revision), log_record(revision));
+            batch.insert(&keyspace, format!("d/{revision}"), vec![7; 100 * revision as usize]);
+            batch.remove(&keyspace, format!("d/{}", revision - 1));
+            batch.commit().unwrap();
+        }
+    }
+    let path = newest_journal(directory.path()).unwrap().unwrap();
+    let intact = walk(&path).unwrap();
+    assert_eq!(intact.newest, Some(29));
+    let written = std::fs::read(&path).unwrap();
+    let last = written.iter().rposition(|&byte| byte != 0).unwrap();
+    assert_eq!(intact.end, last as u64 + 1);
+    let behind = search(&path, intact.end).unwrap();
+    assert_eq!((behind.proven, behind.end), (None, 0));
+    // Everything from the middle on counts as evidence when it is not part of whole batches.
+    let behind = search(&path, intact.end / 2).unwrap();
+    assert_eq!((behind.proven, behind.end), (Some(28), intact.end - intact.end / 2));
+}
+
+#[test]
+fn evidence_across_the_steps_of_a_search_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("0.jnl");
+    for before_the_step in 0..200 {
+        let mut bytes = vec![0; (1 << 20) - before_the_step];
+        bytes.extend(log_record(9));
+        std::fs::write(&path, &bytes).unwrap();
+        let behind = search(&path, 0).unwrap();
+        assert_eq!((behind.proven, behind.end), (Some(8), bytes.len() as u64), "{before_the_step}");
+    }
+}
+
+fn log_record(revision: Revision) -> bytes::Bytes {
+    let record = LogRecord {
+        revision,
+        group: revision,
+        previous: None,
+        time_ms: 1,
+        size: 100,
+        kind: EventKind::Created,
+        key: Key::new("", "pods", "default", "a"),
+    };
+    record.encode()
+}

@@ -1,0 +1,156 @@
+//! What can go wrong, one type for each thing a caller can do, named by what the caller can do about it.
+
+use std::sync::Arc;
+
+use crate::{Entry, Revision};
+
+/// Why a store could not be opened. None of these is cured by trying again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Acknowledged writes are missing: the engine came back older than what the store is known to have acknowledged.
+    #[error(
+        "the store has lost acknowledged writes: it recovered revision {recovered}, but {acknowledged} was \
+         acknowledged ({evidence}); restore it from a snapshot"
+    )]
+    Lost {
+        /// The newest revision that could be read.
+        recovered: Revision,
+        /// A revision that is known to have been durable.
+        acknowledged: Revision,
+        /// How that is known.
+        evidence: String,
+    },
+    /// A record in the middle of the history is missing.
+    #[error("the store has a hole: {missing} is missing between its horizon {horizon} and its tip {tip}")]
+    Hole {
+        /// What is missing.
+        missing: String,
+        /// The oldest revision that the store still holds.
+        horizon: Revision,
+        /// The newest revision found.
+        tip: Revision,
+    },
+    /// A record is there but is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+    /// The files were written by a version of the store that this one cannot read.
+    #[error("the store has format {found}, this program reads format {supported}")]
+    Format {
+        /// The format found.
+        found: u64,
+        /// The format this program reads and writes.
+        supported: u64,
+    },
+    /// Another process has the directory open.
+    #[error("the store is in use by another process")]
+    InUse,
+    /// The engine failed.
+    #[error("the store's engine failed: {0}")]
+    Engine(#[from] EngineError),
+}
+
+/// Why a write was not done, or is not known to be done.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The key was to be absent; this is its current version.
+    #[error("{} exists", .0.key)]
+    Exists(Arc<Entry>),
+    /// The key was to exist.
+    #[error("the key does not exist")]
+    Missing,
+    /// The key is at another revision; this is its current version.
+    #[error("{} is at revision {}", .0.key, .0.revision)]
+    Conflict(Arc<Entry>),
+    /// The value is larger than [`crate::Options::value_limit`].
+    #[error("the value takes {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Bytes of the value.
+        size: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The key is not one that [`crate::Key::is_valid`] accepts.
+    #[error("{0:?} cannot name an entry")]
+    BadKey(String),
+    /// The engine failed while the write was under way: it may or may not be there after a restart.
+    #[error("the outcome of the write is unknown: {0}")]
+    Unknown(String),
+    /// An earlier write failed in the engine; nothing is written any more until the store is opened anew.
+    #[error("the store takes no writes since its engine failed: {0}")]
+    Poisoned(String),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Why the past could not be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The revision is older than what is kept.
+    #[error("revisions before {horizon} were compacted")]
+    Compacted {
+        /// The oldest revision that can be read.
+        horizon: Revision,
+    },
+    /// The revision does not exist yet.
+    #[error("the newest revision is {tip}")]
+    Future {
+        /// The newest revision.
+        tip: Revision,
+    },
+    /// The engine failed.
+    #[error("the store's engine failed: {0}")]
+    Engine(String),
+}
+
+/// Why a watch could not begin, or ended.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// Events after the watch's position were compacted; list again.
+    #[error("events before {horizon} were compacted")]
+    Compacted {
+        /// The oldest revision after which events can be had.
+        horizon: Revision,
+    },
+    /// The revision to begin after does not exist yet.
+    #[error("the newest revision is {tip}")]
+    Future {
+        /// The newest revision.
+        tip: Revision,
+    },
+    /// The watcher was cut off because it took its events too slowly; watch again from its position.
+    #[error("the watcher fell too far behind")]
+    Lagged,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The engine failed while events of the past were read.
+    #[error("the store's engine failed: {0}")]
+    Engine(String),
+}
+
+impl From<ReadError> for WatchError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Compacted { horizon } => Self::Compacted { horizon },
+            ReadError::Future { tip } => Self::Future { tip },
+            ReadError::Engine(cause) => Self::Engine(cause),
+        }
+    }
+}
+
+/// A failure of the disk, the network or whatever else an engine stands on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl EngineError {
+    /// Wraps the engine's own error, or a sentence.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}

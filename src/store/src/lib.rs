@@ -1,0 +1,81 @@
+//! The revision store: everything the cluster remembers, in the order in which it happened.
+//!
+//! It maps keys to bytes, keeps what they were (for a while), and tells whoever watches what becomes of them. It knows
+//! keys, bytes and attributes; it knows no Kubernetes, no HTTP, and neither decodes nor changes what it is given.
+//!
+//! ```text
+//! commit → sequencer: precondition → revision → group → engine batch → one sync → publish → answer
+//!                                                                          ├→ current map   (get, snapshot)
+//!                                                                          ├→ ring          (list_at, watch: just now)
+//!                                                                          └→ fan-out       (live watches)
+//! list_at, watch: earlier  ←  history  ←  engine  ←  compaction (forgets)
+//! ```
+//!
+//! # Promises
+//!
+//! - **Revisions** are dense: every write that is done gets the next one, and no other number is ever used. A store that
+//!   was never written to is at 1.
+//! - **Durable before acknowledged**: when a commit returns, its write has been synced. When it returns
+//!   [`CommitError::Unknown`] the write may or may not have been done; after any other error it was not.
+//! - **Linearizable**: a precondition is decided against the newest version there is, at the write's place in the order;
+//!   whoever was answered, or saw an event, finds that write in every later read.
+//! - **Lists** at a revision are exact: all of what was there then and nothing else, or [`ReadError::Compacted`]. Each
+//!   revision stays readable for [`Options::horizon`], unless the history outgrows [`Options::history_limit`].
+//! - **Watches** are *filtered* (events of the range only), *ordered* (by revision), *unique* (each event once),
+//!   *atomic* (all writes of a group become visible at the same moment), *reliable* (no event is left out),
+//!   *resumable* (from [`Watch::position`], across restarts, within the horizon) and *bookmarkable*
+//!   ([`Item::Progress`]). A watcher that takes its events too slowly is cut off; nobody ever waits for it.
+//! - **Failure**: killed at any instruction, the store comes back with every acknowledged write and without a half one. A
+//!   write that fails in the engine *poisons* it: it is not tried again, and nothing is written until it is reopened.
+//! - **Cost** follows what changes: a write costs the same however much is stored, an event costs something for the
+//!   watchers of its key, namespace or resource only, a snapshot costs the same however much is in it. Nothing polls; an
+//!   idle store wakes for its watches' progress timers.
+//!
+//! # Damage
+//!
+//! Opening refuses a store in which something acknowledged is missing. Three things are checked: the log is dense from
+//! the horizon to the tip and each of its writes has its version; every record carries its own checksum; and the tip is
+//! not older than the engine's acknowledgement mark. `fjall` adds a look at its journal, because it drops whatever lies
+//! behind a damaged batch ([`fjall`]): each log record proves that all groups before its own were durable, so a hole
+//! shows even where the mark was lost, and an unfinished write at the very end, which nobody was told of, is cut off.
+//!
+//! What this cannot see:
+//!
+//! - after a power cut, the loss of acknowledged writes at the journal's very end (a disk that lied about its last syncs)
+//!   where neither a later write nor the mark, which is not synced with every write, survived as a proof; in particular
+//!   damage to the very last group looks like an unfinished write then;
+//! - the deletion of the whole directory, or its replacement by an older copy together with the older mark;
+//! - damage that happens while the store is open, until the record is read.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod entry;
+mod error;
+mod key;
+mod options;
+
+mod store;
+
+mod sequencer;
+mod shared;
+
+mod current;
+mod fanout;
+mod ring;
+mod watch;
+
+mod history;
+mod record;
+
+pub mod engine;
+
+mod compaction;
+mod recovery;
+
+pub use engine::{Engine, fjall, memory};
+pub use entry::{Attributes, Committed, Entry, Event, EventKind, Precondition, Revision, Value, Write};
+pub use error::{CommitError, EngineError, OpenError, ReadError, WatchError};
+pub use key::{Key, Range};
+pub use options::{Clock, Extract, Options, SystemClock};
+pub use store::{Page, Snapshot, Store};
+pub use watch::{Item, Watch};

@@ -1,0 +1,119 @@
+//! From an engine to the state the store had: the current map, the tip, the horizon.
+//!
+//! Runs once when a store is opened, before anything can be read or written. It believes nothing it can check: the log
+//! has to be dense from the horizon to the tip, every write in it has to have its version, every record has to carry the
+//! right checksum, and the tip must not be older than what the engine is known to have made durable. It repairs nothing.
+//! What it cannot see is said in the crate's documentation.
+
+use bytes::Bytes;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::current::Current;
+use crate::engine::{Batch, Durability, Snapshot};
+use crate::history::History;
+use crate::record;
+use crate::shared::Recovered;
+use crate::{Engine, EngineError, Key, OpenError, Options, Revision};
+
+/// The revision of a store that was never written to.
+const FRESH: Revision = 1;
+
+/// Reads and checks everything; blocks.
+pub(crate) fn recover(engine: &Engine, options: &Options) -> Result<Recovered, OpenError> {
+    let snapshot = engine.snapshot();
+    let recovered = match number(&*snapshot, record::FORMAT_KEY)? {
+        Some(record::FORMAT) => read(&*snapshot, options)?,
+        Some(found) => return Err(OpenError::Format { found, supported: record::FORMAT }),
+        None => begin(engine, &*snapshot)?,
+    };
+    match engine.acknowledged()? {
+        Some(mark) if mark.revision > recovered.tip => Err(OpenError::Lost {
+            recovered: recovered.tip,
+            acknowledged: mark.revision,
+            evidence: mark.evidence,
+        }),
+        _ => Ok(recovered),
+    }
+}
+
+/// Makes an empty engine a store. One that has lost its beginning is not empty, or is known to have held something.
+fn begin(engine: &Engine, snapshot: &dyn Snapshot) -> Result<Recovered, OpenError> {
+    if let Some(pair) = snapshot.scan(b"", b"\xff").next() {
+        let (name, _) = pair?;
+        return Err(OpenError::Damaged(format!("it has no format but a record {}", name.escape_ascii())));
+    }
+    if engine.acknowledged()?.is_none() {
+        let mut batch = Batch::default();
+        batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
+        batch.put(record::HORIZON_KEY, encode_number(FRESH));
+        engine.write(batch, Durability::Synced)?;
+    }
+    Ok(Recovered { current: Current::default(), tip: FRESH, horizon: FRESH, history_bytes: 0, time_ms: 0 })
+}
+
+fn read(snapshot: &dyn Snapshot, options: &Options) -> Result<Recovered, OpenError> {
+    let horizon = number(snapshot, record::HORIZON_KEY)?
+        .ok_or_else(|| OpenError::Damaged("its horizon is missing".to_owned()))?;
+    let mut recovered =
+        Recovered { current: Current::default(), tip: horizon, horizon, history_bytes: 0, time_ms: 0 };
+    read_log(snapshot, options, &mut recovered)?;
+    read_data(snapshot, options, &mut recovered)?;
+    Ok(recovered)
+}
+
+fn read_log(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovered) -> Result<(), OpenError> {
+    let history = History { snapshot, extract: &*options.extract, tip: Revision::MAX };
+    let read = history.log(recovered.horizon, |record| {
+        recovered.tip = record.revision;
+        recovered.time_ms = record.time_ms;
+        recovered.history_bytes += record.cost();
+        Ok(ControlFlow::Continue(()))
+    });
+    read.map_err(|error| hole(recovered, error.to_string()))
+}
+
+/// Puts the newest version of each key into the current map and looks at all the others on the way.
+fn read_data(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovered) -> Result<(), OpenError> {
+    let mut newest: Option<Key> = None;
+    let mut logged = 0;
+    for pair in snapshot.scan(record::DATA.0, record::DATA.1) {
+        let (name, bytes) = pair?;
+        let damaged =
+            || OpenError::Damaged(format!("the record {} is not what was written", name.escape_ascii()));
+        let (path, revision) = record::parse_data_key(&name).ok_or_else(damaged)?;
+        let version = record::decode_data(&bytes, revision).ok_or_else(damaged)?;
+        if revision > recovered.tip {
+            return Err(hole(recovered, format!("the log record of revision {revision}")));
+        }
+        logged += u64::from(revision > recovered.horizon);
+        if newest.as_ref().is_some_and(|key| key.as_str() == path) {
+            continue;
+        }
+        let key = Key::parse(path).ok_or_else(damaged)?;
+        newest = Some(key.clone());
+        if !version.deleted {
+            recovered.current.insert(Arc::new(version.into_entry(key, revision, &*options.extract)));
+        }
+    }
+    // Revisions are unique, so equal numbers mean that each write of the log has its version.
+    match recovered.tip - recovered.horizon - logged {
+        0 => Ok(()),
+        missing => Err(hole(recovered, format!("the data of {missing} writes"))),
+    }
+}
+
+fn hole(recovered: &Recovered, missing: String) -> OpenError {
+    OpenError::Hole { missing, horizon: recovered.horizon, tip: recovered.tip }
+}
+
+fn number(snapshot: &dyn Snapshot, key: &[u8]) -> Result<Option<u64>, OpenError> {
+    let Some(bytes) = snapshot.get(key)? else { return Ok(None) };
+    let bytes: [u8; 8] = bytes.as_ref().try_into().map_err(EngineError::new)?;
+    Ok(Some(u64::from_be_bytes(bytes)))
+}
+
+/// As a number is stored under `m/`.
+pub(crate) fn encode_number(number: u64) -> Bytes {
+    Bytes::copy_from_slice(&number.to_be_bytes())
+}

@@ -1,0 +1,21 @@
+//! End-to-end tests: the real binary, a stock kubectl, a real registry, real containers. A file per capability.
+//!
+//! Every test is a cluster of its own in a network namespace of its own, which stands for a machine; nothing of it
+//! reaches beyond that namespace, and its removal is checked.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cluster;
+mod host;
+mod images;
+mod structure;
+
+mod deployment;
+mod failure;
+mod kill;
+mod kube_rs;
+mod kubectl;
+mod machine;
+mod pods;
+mod resources;
+mod rolling_update;
+mod service_account;
