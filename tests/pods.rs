@@ -340,7 +340,10 @@ fn a_terminal_can_be_opened(cluster: &Cluster) {
     // The size comes by a message of its own, after the command has begun.
     let inside =
         r#"tty; until [ "$(stty size 2>/dev/null)" = "33 99" ]; do sleep 0.1; done; echo sized; exit 5"#;
-    let line = format!("stty rows 33 cols 99; timeout 20 kubectl exec -it client -- sh -c '{inside}'");
+    // Without --foreground, timeout would put kubectl into the background of the terminal that it reads.
+    let line = format!(
+        "stty rows 33 cols 99; timeout --foreground 20 kubectl exec -it client -- sh -c '{inside}'"
+    );
     let mut typed = cluster.host.command("script");
     let output =
         typed.args(["-qec", &line, "/dev/null"]).env("KUBECONFIG", cluster.kubeconfig()).output().unwrap();

@@ -19,8 +19,10 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
     out.into_owned()
 }
 
-/// The folder of a module such as `k8s.io/api`.
+/// The folder of a module such as `k8s.io/api`, downloaded where the Go tool does not have it yet.
 #[must_use]
 pub fn module(name: &str) -> PathBuf {
-    run("go", &["list", "-m", "-f", "{{.Dir}}", name]).trim().into()
+    let answer = run("go", &["mod", "download", "-json", name]);
+    let module: serde_json::Value = serde_json::from_str(&answer).expect("go mod download answers JSON");
+    module["Dir"].as_str().unwrap_or_else(|| panic!("{name} has no folder: {answer}")).into()
 }
