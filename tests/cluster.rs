@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sha2::{Digest, Sha256};
 
 use crate::host::{Host, both, succeed};
 use crate::images::Registry;
@@ -20,17 +22,47 @@ pub(crate) struct Cluster {
     pub(crate) host: Host,
     pub(crate) data: PathBuf,
     server: Option<Child>,
+    /// What the server finds in its environment beside what the test has.
+    environment: Vec<(&'static str, PathBuf)>,
+    /// What the server is told beside its name and data directory.
+    arguments: Vec<&'static str>,
     _registry: Registry,
 }
 
 impl Cluster {
     /// Starts a cluster and waits until its node is Ready and the default service account is there.
     pub(crate) fn start() -> Self {
+        Self::start_in(Vec::new())
+    }
+
+    /// The same with more arguments for the server.
+    pub(crate) fn start_with(arguments: &[&'static str]) -> Self {
+        Self::start_as(Vec::new(), arguments.to_vec())
+    }
+
+    /// The same with more in the server's environment.
+    pub(crate) fn start_in(environment: Vec<(&'static str, PathBuf)>) -> Self {
+        Self::start_as(environment, Vec::new())
+    }
+
+    fn start_as(environment: Vec<(&'static str, PathBuf)>, arguments: Vec<&'static str>) -> Self {
         let host = Host::new();
         let registry = Registry::start(&host);
-        let mut cluster = Self { data: scratch("data"), host, server: None, _registry: registry };
+        let mut cluster =
+            Self { data: scratch("data"), host, server: None, environment, arguments, _registry: registry };
         cluster.start_server();
         cluster.wait_until_ready();
+        cluster
+    }
+
+    /// Starts a control plane without a node.
+    pub(crate) fn control_plane(arguments: &[&'static str]) -> Self {
+        let arguments = [&["--without-node"], arguments].concat();
+        let host = Host::new();
+        let (environment, registry) = (Vec::new(), Registry::start(&host));
+        let data = scratch("data");
+        let mut cluster = Self { data, host, server: None, environment, arguments, _registry: registry };
+        cluster.start_server();
         cluster
     }
 
@@ -43,6 +75,8 @@ impl Cluster {
             .command(binary())
             .args(["server", "--node-name", "node-1", "--data-dir"])
             .arg(&self.data)
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -162,6 +196,16 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
+    /// The cluster's cgroup in every hierarchy, where it is. Its name follows from the data directory's path.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let digest = Sha256::digest(self.data.as_os_str().as_encoded_bytes());
+        let name: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let root = PathBuf::from("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+        let places = hierarchies.chain([root.clone()]).map(|path| path.join(format!("coxswain-{name}")));
+        places.filter(|path| path.exists()).collect()
+    }
+
     /// What the machine still holds of this cluster.
     fn left_behind(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -177,12 +221,17 @@ impl Cluster {
             found.push(format!("directory {data}"));
         }
         found.extend(processes_naming(data).into_iter().map(|process| format!("process {process}")));
+        found.extend(self.cgroups().iter().map(|path| format!("cgroup {}", path.display())));
+        // The log and the manifests that stood beside the data are removed by those who wrote them.
+        if let Err(error) = fs::remove_dir(self.data.parent().unwrap()) {
+            found.push(format!("beside {data}: {error}"));
+        }
         found
     }
 }
 
 /// Processes whose command line names a path.
-fn processes_naming(path: &str) -> Vec<String> {
+pub(crate) fn processes_naming(path: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
@@ -202,11 +251,30 @@ pub(crate) fn binary() -> PathBuf {
     binary
 }
 
-/// A fresh directory of this test run.
+const SCRATCH: &str = "coxswain-e2e-";
+
+/// A fresh directory of this test run. What a test does not remove itself, the next run does.
 pub(crate) fn scratch(purpose: &str) -> PathBuf {
-    let path = std::env::temp_dir().join(format!("coxswain-e2e-{}", unique())).join(purpose);
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(sweep);
+    let path = std::env::temp_dir().join(format!("{SCRATCH}{}", unique())).join(purpose);
     fs::create_dir_all(&path).unwrap();
     path
+}
+
+/// Removes the directories of runs that have ended, but for those that a failed test left something mounted in.
+fn sweep() {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    for entry in fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let (name, path) = (entry.file_name(), entry.path());
+        let of_run =
+            name.to_str().and_then(|name| name.strip_prefix(SCRATCH)?.split('-').next()?.parse::<u32>().ok());
+        let has_ended = of_run.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists());
+        if has_ended && !mounts.contains(path.to_str().unwrap()) {
+            // Another run may be sweeping, too.
+            fs::remove_dir_all(path).ok();
+        }
+    }
 }
 
 fn unique() -> String {

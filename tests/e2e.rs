@@ -7,15 +7,23 @@
 mod cluster;
 mod host;
 mod images;
+mod site;
 mod structure;
 
+mod agent;
+mod compare;
 mod deployment;
 mod failure;
 mod kill;
 mod kube_rs;
 mod kubectl;
+mod logs;
 mod machine;
+mod nodes;
+mod outages;
 mod pods;
+mod proxy;
+mod registries;
 mod resources;
 mod rolling_update;
 mod service_account;

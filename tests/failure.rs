@@ -95,6 +95,8 @@ fn what_cannot_start_says_why_and_harms_nothing_else() {
     }
     cluster.ok(&["run", "fine", &format!("--image={}", image("web:v1"))]);
     cluster.ok(&["wait", "--for=condition=Ready", "pod/fine", "--timeout=60s"]);
+    // Where the end of every test looks for what is left.
+    assert!(!cluster.cgroups().is_empty());
 }
 
 /// Kills the process `sleep SECONDS`, which only a test's container runs.

@@ -1,7 +1,7 @@
 //! A machine for a cluster: a network namespace with an address and a link to the outside, removed when it is dropped.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -36,9 +36,7 @@ impl Host {
 
     /// A command that runs on this machine.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.namespace().display())).arg("--").arg(program);
-        command
+        within(&self.namespace(), program)
     }
 
     /// Runs a function on a thread of this machine.
@@ -53,6 +51,11 @@ impl Host {
         })
     }
 
+    /// The network namespace of the neighbour, a machine of its own as far as networks go.
+    pub(crate) fn neighbour(&self) -> PathBuf {
+        PathBuf::from(format!("/run/netns/{}-out", self.name))
+    }
+
     fn namespace(&self) -> PathBuf {
         PathBuf::from(format!("/run/netns/{}", self.name))
     }
@@ -63,6 +66,13 @@ impl Drop for Host {
         ip(&format!("netns delete {}", self.name));
         ip(&format!("netns delete {}-out", self.name));
     }
+}
+
+/// A command that runs in a network namespace.
+pub(crate) fn within(namespace: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", namespace.display())).arg("--").arg(program);
+    command
 }
 
 fn ip(arguments: &str) {

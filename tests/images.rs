@@ -32,18 +32,22 @@ impl Registry {
     }
 
     fn over(host: &Host, storage: &Path) -> Self {
-        let config = storage.join(CONFIG);
+        Self::configured(host, &storage.join(CONFIG), &format!("http://{REGISTRY}"))
+    }
+
+    /// Starts a registry with a configuration of its own and waits until it answers at `url`, however that may be.
+    pub(crate) fn configured(host: &Host, config: &Path, url: &str) -> Self {
         let child = host
             .command("docker-registry")
             .arg("serve")
-            .arg(&config)
+            .arg(config)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         eventually("the registry answers", || {
             host.command("curl")
-                .args(["-sf", &format!("http://{REGISTRY}/v2/")])
+                .args(["-sko", "/dev/null", &format!("{url}/v2/")])
                 .status()
                 .unwrap()
                 .success()
@@ -126,7 +130,7 @@ pub(crate) fn layout(parent: &Path, version: &str) -> PathBuf {
 }
 
 /// The one layer: busybox with its applets, curl with its libraries, accounts.
-fn layer() -> Vec<u8> {
+pub(crate) fn layer() -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     tar.follow_symlinks(true);
     for directory in ["bin", "etc", "lib", "root", "tmp", "usr", "usr/bin", "www"] {

@@ -254,6 +254,7 @@ fn containers_end_and_begin_again_as_the_pod_says() {
     a_container_that_is_not_live_is_restarted(&cluster);
     a_pod_has_its_time_to_end(&cluster);
     a_terminal_can_be_opened(&cluster);
+    files_are_copied_and_running_output_is_shown(&cluster);
 }
 
 fn a_failed_container_runs_again_only_where_it_may(cluster: &Cluster) {
@@ -341,9 +342,8 @@ fn a_terminal_can_be_opened(cluster: &Cluster) {
     let inside =
         r#"tty; until [ "$(stty size 2>/dev/null)" = "33 99" ]; do sleep 0.1; done; echo sized; exit 5"#;
     // Without --foreground, timeout would put kubectl into the background of the terminal that it reads.
-    let line = format!(
-        "stty rows 33 cols 99; timeout --foreground 20 kubectl exec -it client -- sh -c '{inside}'"
-    );
+    let line =
+        format!("stty rows 33 cols 99; timeout --foreground 20 kubectl exec -it client -- sh -c '{inside}'");
     let mut typed = cluster.host.command("script");
     let output =
         typed.args(["-qec", &line, "/dev/null"]).env("KUBECONFIG", cluster.kubeconfig()).output().unwrap();
@@ -351,4 +351,30 @@ fn a_terminal_can_be_opened(cluster: &Cluster) {
     assert!(printed.contains("/dev/pts/0"), "{printed}");
     assert!(printed.contains("sized"), "{printed}");
     assert_eq!(output.status.code(), Some(5), "{printed}");
+}
+
+/// In the pod that the terminal was opened in.
+fn files_are_copied_and_running_output_is_shown(cluster: &Cluster) {
+    let here = crate::cluster::scratch("copied");
+    let (file, back) = (here.join("file"), here.join("back"));
+    let content: Vec<u8> = (0..1_000_000_u32).map(|byte| (byte % 251) as u8).collect();
+    std::fs::write(&file, &content).unwrap();
+    cluster.ok(&["cp", file.to_str().unwrap(), "client:/tmp/file"]);
+    cluster.ok(&["cp", "client:/tmp/file", back.to_str().unwrap()]);
+    assert!(std::fs::read(&back).unwrap() == content, "it came back changed");
+    std::fs::remove_dir_all(here).unwrap();
+
+    apply(
+        cluster,
+        "ticks",
+        r#"
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: IMAGE, command: [sh, -c, "while true; do echo tick; sleep 0.2; done"]}]
+"#,
+    );
+    cluster.ok(&["wait", "--for=condition=Ready", "pod/ticks", "--timeout=60s"]);
+    let mut attached = cluster.host.command("sh");
+    let line = "timeout 60 kubectl attach ticks 2>/dev/null | head -n 2";
+    let output = attached.args(["-c", line]).env("KUBECONFIG", cluster.kubeconfig()).output().unwrap();
+    assert_eq!(both(&output), "tick\ntick\n");
 }

@@ -31,8 +31,9 @@ fn main() {
 fn kinds(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     use k8s_openapi::api::{
         apps::v1 as apps, authentication::v1 as authentication, authorization::v1 as authorization,
-        autoscaling::v1 as autoscaling, coordination::v1 as coordination, core::v1 as core,
-        discovery::v1 as discovery, events::v1 as events, policy::v1 as policy, rbac::v1 as rbac,
+        autoscaling::v1 as autoscaling, certificates::v1 as certificates, coordination::v1 as coordination,
+        core::v1 as core, discovery::v1 as discovery, events::v1 as events, policy::v1 as policy,
+        rbac::v1 as rbac,
     };
     use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
@@ -59,10 +60,12 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
         core::Namespace,
         core::Node,
         core::Pod,
+        core::PodTemplate,
         core::Secret,
         core::Service,
         core::ServiceAccount,
     );
+    add!(certificates::CertificateSigningRequest);
     add!(rbac::ClusterRole, rbac::ClusterRoleBinding, rbac::Role, rbac::RoleBinding);
     add!(
         meta::APIResourceList,

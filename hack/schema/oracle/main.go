@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"k8s.io/client-go/kubernetes/scheme"
 	kjson "sigs.k8s.io/json"
@@ -19,7 +21,7 @@ import (
 
 type question struct {
 	Ask        string
-	APIVersion string // of the object, for encode and patch
+	APIVersion string // of the object, for encode, patch and protobuf
 	Kind       string
 	Text       string // an object, or a quantity or selector
 	Patch      string
@@ -60,6 +62,8 @@ func (a *answer) to(q question) (err error) {
 		return a.encode(q)
 	case "patch":
 		return a.patch(q)
+	case "protobuf":
+		return a.protobuf(q)
 	case "quantity":
 		quantity, err := resource.ParseQuantity(q.Text)
 		a.Text = fmt.Sprintf("%s %d", quantity.String(), quantity.Value())
@@ -95,6 +99,21 @@ func (a *answer) encode(q question) error {
 	}
 	text, err := json.Marshal(object)
 	a.Text = string(text)
+	return err
+}
+
+// protobuf encodes an object in its envelope; the answer is base64.
+func (a *answer) protobuf(q question) error {
+	object, err := made(q)
+	if err != nil {
+		return err
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts([]byte(q.Text), object); err != nil {
+		return err
+	}
+	object.GetObjectKind().SetGroupVersionKind(schema.FromAPIVersionAndKind(q.APIVersion, q.Kind))
+	bytes, err := runtime.Encode(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), object)
+	a.Text = base64.StdEncoding.EncodeToString(bytes)
 	return err
 }
 

@@ -1,4 +1,4 @@
-//! A release-built cluster in a network namespace of its own, for measuring.
+//! What is measured, each in a network namespace of its own: our server, and stock's components.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -6,25 +6,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-/// A server process and the namespace it runs in; both are removed when it is dropped.
-pub(crate) struct Cluster {
+use crate::process;
+
+/// The address that a machine has; it leads nowhere.
+const ADDRESS: &str = "192.0.2.10";
+
+/// A network namespace with an address and a default route, removed when it is dropped.
+pub(crate) struct Machine {
     namespace: String,
-    pub(crate) data: PathBuf,
-    pub(crate) server: Child,
-    /// When the server process was started.
-    pub(crate) started: Instant,
 }
 
-impl Cluster {
-    /// Starts `coxswain server` on an empty data directory; does not wait for anything.
-    pub(crate) fn start(images: Option<&Path>) -> anyhow::Result<Self> {
-        let namespace = format!("cxbench{}", std::process::id());
+impl Machine {
+    fn new(name: &str) -> anyhow::Result<Self> {
+        let machine = Self { namespace: format!("cx{name}{}", std::process::id()) };
+        let namespace = &machine.namespace;
         for arguments in [
             format!("netns add {namespace}"),
             format!("-n {namespace} link set lo up"),
             format!("-n {namespace} link add uplink type veth peer name neighbour"),
-            format!("-n {namespace} addr add 192.0.2.10/24 dev uplink"),
+            format!("-n {namespace} addr add {ADDRESS}/24 dev uplink"),
             format!("-n {namespace} link set uplink up"),
             format!("-n {namespace} link set neighbour up"),
             format!("-n {namespace} route add default via 192.0.2.1"),
@@ -34,54 +37,127 @@ impl Cluster {
                 "ip {arguments} failed"
             );
         }
-        let data = std::env::temp_dir().join(format!("coxswain-bench-{}", std::process::id()));
-        if let Some(archive) = images {
-            std::fs::create_dir_all(data.join("images"))?;
-            std::fs::copy(archive, data.join("images/bench.tar"))?;
-        }
-        let started = Instant::now();
-        let server = inside(&namespace, &binary()?)
-            .args(["server", "--node-name", "bench", "--data-dir"])
-            .arg(&data)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        Ok(Self { namespace, data, server, started })
+        Ok(machine)
     }
 
-    /// Runs a function on a thread inside the cluster's namespace, in a runtime of one thread.
-    pub(crate) fn run<T, F>(&self, function: impl FnOnce(PathBuf) -> F + Send + 'static) -> anyhow::Result<T>
+    /// A command that runs inside, without output.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(program);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Runs a function on a thread inside, in a runtime of one thread.
+    pub(crate) fn run<T, F>(&self, function: impl FnOnce() -> F + Send + 'static) -> anyhow::Result<T>
     where
         T: Send + 'static,
         F: Future<Output = anyhow::Result<T>>,
     {
         let namespace = std::fs::File::open(format!("/run/netns/{}", self.namespace))?;
-        let kubeconfig = self.data.join("kubeconfig");
         let thread = std::thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(function(kubeconfig))
+            runtime.block_on(function())
         });
         thread.join().expect("the measuring thread does not panic")
     }
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        report(Command::new("ip").args(["netns", "delete", &self.namespace]).status().map(drop));
+    }
+}
+
+/// Our server; it and all that it made are removed when this is dropped.
+pub(crate) struct Cluster {
+    pub(crate) machine: Machine,
+    pub(crate) data: PathBuf,
+    pub(crate) server: Child,
+    /// When the server process was started.
+    pub(crate) started: Instant,
+}
+
+impl Cluster {
+    /// Starts `coxswain server` on an empty data directory; does not wait for anything.
+    pub(crate) fn start(images: Option<&Path>) -> anyhow::Result<Self> {
+        let machine = Machine::new("bench")?;
+        let data = scratch("bench");
+        if let Some(archive) = images {
+            std::fs::create_dir_all(data.join("images"))?;
+            std::fs::copy(archive, data.join("images/bench.tar"))?;
+        }
+        let started = Instant::now();
+        let server = machine
+            .command(&binary()?)
+            .args(["server", "--node-name", "bench", "--data-dir"])
+            .arg(&data)
+            .spawn()?;
+        Ok(Self { machine, data, server, started })
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.data.join("kubeconfig")
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let ended = [
-            self.server.kill().and_then(|()| self.server.wait().map(drop)),
-            binary()
-                .map_err(std::io::Error::other)
-                .and_then(|binary| {
-                    inside(&self.namespace, &binary).args(["reset", "--data-dir"]).arg(&self.data).output()
-                })
-                .map(drop),
-            Command::new("ip").args(["netns", "delete", &self.namespace]).status().map(drop),
-        ];
-        for error in ended.into_iter().filter_map(Result::err) {
-            eprintln!("cleaning up: {error}");
-        }
+        report(self.server.kill().and_then(|()| self.server.wait().map(drop)));
+        let reset = |binary: PathBuf| {
+            self.machine.command(&binary).args(["reset", "--data-dir"]).arg(&self.data).output().map(drop)
+        };
+        report(binary().map_err(std::io::Error::other).and_then(reset));
     }
+}
+
+/// Stock's etcd, API server and controller manager (`conformance/stock`); removed when this is dropped.
+pub(crate) struct Stock {
+    pub(crate) machine: Machine,
+    directory: PathBuf,
+    script: Child,
+}
+
+impl Stock {
+    /// Starts them; the kubeconfig appears when the API is ready.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/stock");
+        let machine = Machine::new("stock")?;
+        let directory = scratch("stock");
+        let script = machine.command(&script).arg(&directory).arg(ADDRESS).spawn()?;
+        Ok(Self { machine, directory, script })
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.directory.join("kubeconfig")
+    }
+
+    /// The processes whose work a request costs: API server and etcd.
+    pub(crate) fn servers(&self) -> anyhow::Result<Vec<u32>> {
+        let of_request = |pid: &u32| matches!(process::name(*pid).as_deref(), Ok("kube-apiserver" | "etcd"));
+        Ok(process::children(self.script.id())?.into_iter().filter(of_request).collect())
+    }
+}
+
+impl Drop for Stock {
+    fn drop(&mut self) {
+        let script = Pid::from_raw(self.script.id().cast_signed());
+        report(kill(script, Signal::SIGTERM).map_err(Into::into));
+        report(self.script.wait().map(drop));
+        report(std::fs::remove_dir_all(&self.directory));
+    }
+}
+
+/// What cannot be cleaned up is said and left.
+fn report(outcome: std::io::Result<()>) {
+    if let Err(error) = outcome {
+        eprintln!("cleaning up: {error}");
+    }
+}
+
+fn scratch(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("coxswain-{name}-{}", std::process::id()))
 }
 
 /// A client with the cluster's kubeconfig; every call makes connections of its own.
@@ -104,12 +180,6 @@ pub(crate) async fn until<F: Future<Output = bool>>(
         }
     };
     tokio::time::timeout(limit, waiting).await.with_context(|| format!("not within {limit:?}: {what}"))
-}
-
-fn inside(namespace: &str, program: &Path) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net=/run/netns/{namespace}")).arg(program);
-    command
 }
 
 fn binary() -> anyhow::Result<PathBuf> {

@@ -1,9 +1,17 @@
 //! What developers run that wants to be a program. `hack/bench` is how it is called.
 
 mod api;
+mod carry;
 mod cluster;
+mod compare;
 mod node;
+mod nodes;
 mod process;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -18,7 +26,7 @@ struct Cli {
 enum Task {
     /// Measure the figures of docs/specification.md.
     Bench {
-        /// `node` (start, pods, memory, idle CPU) or `api` (CPU per operation); both when absent.
+        /// `node` (start, pods, memory, idle CPU), `api` (CPU per operation) or `cluster` (several nodes); all when absent.
         what: Option<What>,
         /// Seconds over which idle CPU is measured.
         #[arg(long, default_value_t = 60)]
@@ -29,6 +37,26 @@ enum Task {
         /// An image archive with a program `sleep`, for the pods.
         #[arg(long)]
         image: Option<std::path::PathBuf>,
+        /// Put stock's API server and etcd under the same load and print them beside.
+        #[arg(long)]
+        stock: bool,
+    },
+    /// Carry bytes over TCP: what `bench cluster` runs in the namespaces of nodes and pods.
+    #[command(subcommand, hide = true)]
+    Carry(Carry),
+    /// Compare our API server with stock's, request by request; `conformance/compare` calls it.
+    Compare(compare::Arguments),
+}
+
+#[derive(Subcommand)]
+enum Carry {
+    Serve {
+        at: SocketAddr,
+    },
+    To {
+        server: SocketAddr,
+        #[arg(long)]
+        milliseconds: u64,
     },
 }
 
@@ -36,16 +64,46 @@ enum Task {
 enum What {
     Node,
     Api,
+    Cluster,
 }
 
-fn main() -> anyhow::Result<()> {
-    let Task::Bench { what, idle_seconds, objects, image } = Cli::parse().task;
-    println!("| what | measured |\n|---|---|");
-    if what != Some(What::Api) {
-        node::measure(idle_seconds, image.as_deref())?;
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().task {
+        Task::Bench { what, idle_seconds, objects, image, stock } => {
+            bench(what, idle_seconds, objects, image.as_deref(), stock)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Carry(Carry::Serve { at }) => carry::serve(at).map(|()| ExitCode::SUCCESS),
+        Task::Carry(Carry::To { server, milliseconds }) => {
+            println!("{}", carry::line(&carry::measure(server, Duration::from_millis(milliseconds))?));
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Compare(arguments) => {
+            Ok(if compare::run(&arguments)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
     }
-    if what != Some(What::Node) {
-        api::measure(objects)?;
+}
+
+fn bench(
+    what: Option<What>,
+    idle_seconds: u64,
+    objects: usize,
+    image: Option<&Path>,
+    with_stock: bool,
+) -> anyhow::Result<()> {
+    let wants = |part| what.is_none_or(|what| what == part);
+    if wants(What::Node) {
+        println!("| what | measured |\n|---|---|");
+        node::measure(idle_seconds, image)?;
+    }
+    if wants(What::Api) {
+        let beside = if with_stock { (" stock | times |", "---|---|") } else { ("", "") };
+        println!("| what | Coxswain |{}\n|---|---|{}", beside.0, beside.1);
+        api::measure(objects, with_stock)?;
+    }
+    if let (true, Some(image)) = (wants(What::Cluster), image) {
+        println!("| what | measured |\n|---|---|");
+        nodes::measure(image)?;
     }
     Ok(())
 }

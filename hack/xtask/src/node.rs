@@ -19,7 +19,8 @@ const IMAGE: &str = "coxswain.test/bench:v1";
 pub(crate) fn measure(idle_seconds: u64, image: Option<&Path>) -> anyhow::Result<()> {
     let cluster = Cluster::start(image)?;
     let started = cluster.started;
-    let (ready, node_ready) = cluster.run(move |kubeconfig| start(kubeconfig, started))?;
+    let kubeconfig = cluster.kubeconfig();
+    let (ready, node_ready) = cluster.machine.run(move || start(kubeconfig, started))?;
     println!("| start to `/readyz` ok, empty data directory | {ready:.0?} |");
     println!("| … to node Ready | {node_ready:.0?} |");
 
@@ -34,7 +35,8 @@ pub(crate) fn measure(idle_seconds: u64, image: Option<&Path>) -> anyhow::Result
     println!("| idle memory, no user pods | {:.1} MiB |", process::resident_kib(server)? as f64 / 1024.0);
 
     if image.is_some() {
-        let mut times = cluster.run(pods)?;
+        let kubeconfig = cluster.kubeconfig();
+        let mut times = cluster.machine.run(move || pods(kubeconfig))?;
         times.sort();
         println!(
             "| pod with a present image: create → Running, median of {PODS} | {:.0?} |",

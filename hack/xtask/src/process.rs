@@ -14,10 +14,28 @@ pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     Ok(Duration::from(clock.now()?))
 }
 
+/// The program's name as the kernel keeps it, cut at 15 characters.
+pub(crate) fn name(pid: u32) -> anyhow::Result<String> {
+    Ok(fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end().to_owned())
+}
+
+/// The children of a process's first thread.
+pub(crate) fn children(pid: u32) -> anyhow::Result<Vec<u32>> {
+    let listed = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    listed.split_whitespace().map(|child| child.parse().context("no number")).collect()
+}
+
 /// Resident memory of a process in KiB.
 pub(crate) fn resident_kib(pid: u32) -> anyhow::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+    line.split_whitespace().nth(1).context("no number")?.parse().context("no number")
+}
+
+/// Memory of a process in KiB, shared pages divided by those who share them.
+pub(crate) fn proportional_kib(pid: u32) -> anyhow::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find(|line| line.starts_with("Pss:")).context("no Pss")?;
     line.split_whitespace().nth(1).context("no number")?.parse().context("no number")
 }
 

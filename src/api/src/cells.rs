@@ -75,11 +75,11 @@ pub(crate) fn since_instant(instant: Timestamp, now: Timestamp) -> String {
     table::human(now.duration_since(instant).as_secs())
 }
 
-/// A label selector as kubectl shows it.
-pub(crate) fn selector(selector: Option<&LabelSelector>) -> Value {
+/// A label selector as kubectl shows it; `invalid` is shown for one that cannot be read.
+pub(crate) fn selector(selector: Option<&LabelSelector>, invalid: &str) -> Value {
     let shown = match label::Selector::from_label_selector(selector) {
         Ok(selector) => selector.to_string(),
-        Err(_) => "<error>".to_owned(),
+        Err(_) => invalid.to_owned(),
     };
     Value::from(if shown.is_empty() { NONE.to_owned() } else { shown })
 }

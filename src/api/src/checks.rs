@@ -3,6 +3,8 @@
 //! Called by the kinds' validation with the value and its path (upstream: the small functions of
 //! `pkg/apis/core/validation` and `apimachinery/pkg/util/validation`). Rules about names as such are `machinery::names`'.
 
+mod go;
+mod metadata;
 mod network;
 mod same;
 
@@ -12,7 +14,11 @@ use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde::Serialize;
 
-pub(crate) use network::{Cidr, cidr_warnings, endpoint_ip, ip_warnings, legacy_cidr, legacy_ip, parse_ip};
+pub(crate) use go::{in_order, internal};
+pub(crate) use metadata::{kube_finalizer, metadata, metadata_update};
+pub(crate) use network::{
+    Cidr, cidr_warnings, endpoint_ip, ip_warnings, legacy_cidr, legacy_ip, parse_ip, strict_ip,
+};
 pub(crate) use same::{same, same_map};
 
 /// One "Invalid value" per message.

@@ -7,6 +7,7 @@ pub(crate) mod event;
 mod namespace;
 mod node;
 pub(crate) mod pod;
+mod pod_template;
 mod resources;
 mod secret;
 mod service;
@@ -25,6 +26,7 @@ pub(crate) fn kinds() -> Vec<Descriptor> {
         Descriptor::of::<v1::Namespace>(),
         Descriptor::of::<v1::Node>(),
         Descriptor::of::<v1::Pod>(),
+        Descriptor::of::<v1::PodTemplate>(),
         Descriptor::of::<v1::Secret>(),
         Descriptor::of::<v1::ServiceAccount>(),
         Descriptor::of::<v1::Service>(),

@@ -11,7 +11,7 @@ use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::jiff::Timestamp;
 use machinery::Status;
 use machinery::field::{ErrorList, Path};
-use machinery::gvk::{GroupResource, GroupVersionKind, GroupVersionResource};
+use machinery::gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 use machinery::json::{self, Tree};
 use machinery::meta;
 use machinery::schema::{self, Type};
@@ -20,6 +20,7 @@ use machinery::table::Column;
 use crate::attributes::{self, Attributes};
 use crate::error::Error;
 use crate::kind::{CREATE_ONLY, Context, Kind, Propagation, Selectable, Subresource};
+use crate::names;
 use crate::object::Object;
 use hooks::{Hooks, Of};
 
@@ -44,6 +45,8 @@ pub struct Descriptor {
     pub verbs: Vec<String>,
     /// Subresources that need nothing special.
     pub subresources: Vec<Subresource>,
+    /// What clients are warned of with every request, where the kind should no longer be used.
+    pub deprecation: Option<&'static str>,
     /// Under which group and resource objects are stored.
     pub storage: GroupResource,
     /// The type as clients of this version see it.
@@ -54,8 +57,12 @@ pub struct Descriptor {
     pub allow_create_on_update: bool,
     /// Whether an update may leave out `resourceVersion`.
     pub allow_unconditional_update: bool,
+    /// Whether a delete after which the object is gone answers with it, not with a `Status`.
+    pub returns_deleted: bool,
     /// What a delete without a policy does to dependents.
     pub default_propagation: Propagation,
+    /// Group and kind under which refusals name objects: the stored form's.
+    pub refused_as: GroupKind,
     fields: &'static [Selectable],
     field_aliases: &'static [(&'static str, &'static str)],
     hooks: Arc<dyn Hooks>,
@@ -78,11 +85,14 @@ impl Descriptor {
             namespaced: T::NAMESPACED,
             verbs: owned(T::VERBS),
             subresources: T::SUBRESOURCES.to_vec(),
+            deprecation: T::DEPRECATION,
             storage: GroupResource::new(group, resource),
             schema: schema_of(&gvk),
             storage_schema: schema_of(&T::storage_kind()),
+            refused_as: T::storage_kind().group_kind(),
             allow_create_on_update: T::ALLOW_CREATE_ON_UPDATE,
             allow_unconditional_update: T::ALLOW_UNCONDITIONAL_UPDATE,
+            returns_deleted: T::RETURNS_DELETED,
             default_propagation: T::DEFAULT_PROPAGATION,
             fields: T::FIELDS,
             field_aliases: T::FIELD_ALIASES,
@@ -127,17 +137,28 @@ impl Descriptor {
         self.hooks.set_defaults(object);
     }
 
+    /// Warnings about a new object, valid or not, as it is before preparation.
+    pub fn preparation_warnings(&self, object: &Object) -> Vec<String> {
+        self.hooks.preparation_warnings(object)
+    }
+
     /// Clears what users may not set on creation and sets what the server owns.
     pub fn prepare_for_create(&self, object: &mut Object, cx: &Context) {
         self.hooks.prepare_for_create(object, cx);
     }
 
-    /// Errors of a new object, its metadata first. A review, which is only answered, needs no name.
+    /// Errors of a new object. A review, which is only answered, needs no name. What every object's metadata must be is
+    /// checked last, so that the kind's more particular messages are the ones that are shown.
     pub fn validate_create(&self, object: &Object) -> ErrorList {
-        let is_only_answered = self.verbs == CREATE_ONLY;
-        let mut errors = if is_only_answered { ErrorList::new() } else { self.validate_meta(object) };
-        errors.extend(self.hooks.validate(object));
-        errors
+        if self.verbs == CREATE_ONLY {
+            return self.hooks.validate(object);
+        }
+        let errors = self.hooks.validate_allocation(object, None);
+        if !errors.is_empty() {
+            return errors;
+        }
+        let errors = self.hooks.validate_create(object);
+        if errors.is_empty() { self.validate_meta(object) } else { errors }
     }
 
     /// Restores what an update may not touch; the generation only ever moves here.
@@ -146,24 +167,40 @@ impl Descriptor {
         self.hooks.prepare_for_update(new, old, cx);
     }
 
-    /// Errors of an update, its metadata first.
+    /// Errors of an update: what every object's metadata must be, then what the kind says.
     pub fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = self.validate_meta(new);
-        errors.extend(meta::validate_object_meta_update(new.meta(), old.meta(), &Path::new("metadata")));
+        let errors = self.hooks.validate_allocation(new, Some(old));
+        if !errors.is_empty() {
+            return errors;
+        }
+        let mut errors = self.validate_meta_update(new, old);
         errors.extend(self.hooks.validate_update(new, old));
         errors
     }
 
     /// Restores what an update of the status may not touch.
-    pub fn prepare_for_status_update(&self, new: &mut Object, old: &Object) {
+    pub fn prepare_for_status_update(&self, new: &mut Object, old: &Object, cx: &Context) {
         new.meta_mut().generation = old.meta().generation;
-        self.hooks.prepare_for_status_update(new, old);
+        self.hooks.prepare_for_status_update(new, old, cx);
     }
 
-    /// Errors of an update of the status, its metadata first.
+    /// Errors of an update of the status: what every object's metadata must be, then what the kind says.
     pub fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
-        let mut errors = meta::validate_object_meta_update(new.meta(), old.meta(), &Path::new("metadata"));
+        let mut errors = self.validate_meta_update(new, old);
         errors.extend(self.hooks.validate_status_update(new, old));
+        errors
+    }
+
+    /// Restores what an approval may not touch.
+    pub fn prepare_for_approval_update(&self, new: &mut Object, old: &Object, cx: &Context) {
+        new.meta_mut().generation = old.meta().generation;
+        self.hooks.prepare_for_approval_update(new, old, cx);
+    }
+
+    /// Errors of an approval: what every object's metadata must be, then what the kind says.
+    pub fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate_meta_update(new, old);
+        errors.extend(self.hooks.validate_approval_update(new, old));
         errors
     }
 
@@ -258,8 +295,18 @@ impl Descriptor {
     }
 
     fn validate_meta(&self, object: &Object) -> ErrorList {
-        let name = |name: &str, prefix: bool| self.hooks.validate_name(name, prefix);
-        meta::validate_object_meta(object.meta(), self.namespaced, name, &Path::new("metadata"))
+        meta::validate_object_meta(
+            object.meta(),
+            self.namespaced,
+            names::path_segment,
+            &Path::new("metadata"),
+        )
+    }
+
+    fn validate_meta_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate_meta(new);
+        errors.extend(meta::validate_object_meta_update(new.meta(), old.meta(), &Path::new("metadata")));
+        errors
     }
 
     /// Upstream's kinds with their own list of fields leave out the namespace where there is none.

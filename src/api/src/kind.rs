@@ -4,6 +4,8 @@
 //! names and their order are upstream's (`rest.RESTCreateStrategy`, `rest.RESTUpdateStrategy`). The hooks are called
 //! through [`crate::Descriptor`], by the API server's write path. Nothing here does I/O.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
@@ -14,7 +16,7 @@ use machinery::table::Column;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cells;
+use crate::{cells, checks};
 
 /// What most stored kinds can do.
 pub const ALL_VERBS: &[&str] =
@@ -30,6 +32,8 @@ pub enum Subresource {
     Status,
     /// `…/scale`: the object seen as an `autoscaling/v1` Scale.
     Scale,
+    /// `…/approval`: the object, of which only the conditions that approve or deny it may change.
+    Approval,
 }
 
 /// What happens to dependents when a delete names no propagation policy.
@@ -48,8 +52,12 @@ pub enum Propagation {
 pub struct Context {
     /// Name of the authenticated user.
     pub user: String,
+    /// The authenticated user's unique id; empty where the authenticator knows none.
+    pub uid: String,
     /// Groups of the authenticated user.
     pub groups: Vec<String>,
+    /// What else the authenticator knows about the user.
+    pub extra: BTreeMap<String, Vec<String>>,
     /// Namespace of the request; empty for cluster scope.
     pub namespace: String,
     /// Time of the request.
@@ -99,6 +107,8 @@ pub trait Kind:
     const NAMESPACED: bool;
     /// Plural resource name.
     const RESOURCE: &'static str = Self::URL_PATH_SEGMENT;
+    /// What clients are warned of with every request, where the kind should no longer be used.
+    const DEPRECATION: Option<&'static str> = None;
     /// Verbs served.
     const VERBS: &'static [&'static str] = ALL_VERBS;
     /// (group, resource) under which objects are stored, where that is not the kind's own.
@@ -109,8 +119,12 @@ pub trait Kind:
     const ALLOW_CREATE_ON_UPDATE: bool = false;
     /// Whether an update may leave out `resourceVersion`.
     const ALLOW_UNCONDITIONAL_UPDATE: bool = true;
+    /// Whether a delete after which the object is gone answers with it (upstream's `ReturnDeletedObject`), not with a `Status`.
+    const RETURNS_DELETED: bool = false;
     /// What a delete without a policy does to dependents.
     const DEFAULT_PROPAGATION: Propagation = Propagation::Background;
+    /// Whether finalizers without a domain must be Kubernetes' own; upstream does not ask that of every kind.
+    const CHECKS_FINALIZERS: bool = true;
     /// Fields that selectors may name, in the stored form.
     const FIELDS: &'static [Selectable] = &[];
     /// Other names of selectable fields: (name in a request, name in [`Kind::FIELDS`]).
@@ -132,9 +146,27 @@ pub trait Kind:
     /// Clears what users may not set on creation and sets what the server owns.
     fn prepare_for_create(&mut self, _cx: &Context) {}
 
+    /// Warnings to the client about a new object, valid or not, as it is before preparation.
+    fn preparation_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Errors that upstream finds while it allocates what the object needs, before it looks at anything else; where there
+    /// are any, they are all that is shown.
+    fn validate_allocation(&self, _old: Option<&Self>) -> ErrorList {
+        ErrorList::new()
+    }
+
     /// Errors of a new object, `metadata` apart.
     fn validate(&self) -> ErrorList {
         ErrorList::new()
+    }
+
+    /// Errors of a new object, `metadata` included.
+    fn validate_create(&self) -> ErrorList {
+        let mut errors = checks::metadata(self);
+        errors.extend(self.validate());
+        errors
     }
 
     /// Warnings to the client about a valid object.
@@ -149,17 +181,28 @@ pub trait Kind:
     /// is the old one when this is called.
     fn prepare_for_update(&mut self, _old: &Self, _cx: &Context) {}
 
-    /// Errors of an update, `metadata` apart.
-    fn validate_update(&self, _old: &Self) -> ErrorList {
-        self.validate()
+    /// Errors of an update, `metadata` included: kinds differ in what they check of it, and when.
+    fn validate_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(checks::metadata(self));
+        errors.extend(self.validate());
+        errors
     }
 
     /// Restores what an update of the status may not touch.
-    fn prepare_for_status_update(&mut self, _old: &Self) {}
+    fn prepare_for_status_update(&mut self, _old: &Self, _cx: &Context) {}
 
-    /// Errors of an update of the status, `metadata` apart.
-    fn validate_status_update(&self, _old: &Self) -> ErrorList {
-        ErrorList::new()
+    /// Errors of an update of the status, `metadata` included.
+    fn validate_status_update(&self, old: &Self) -> ErrorList {
+        checks::metadata_update(self, old)
+    }
+
+    /// Restores what an approval may not touch.
+    fn prepare_for_approval_update(&mut self, _old: &Self, _cx: &Context) {}
+
+    /// Errors of an approval, `metadata` included.
+    fn validate_approval_update(&self, old: &Self) -> ErrorList {
+        checks::metadata_update(self, old)
     }
 
     /// Columns of the kind's table.

@@ -12,6 +12,7 @@ mod authentication;
 mod authorization;
 mod autoscaling;
 mod cells;
+mod certificates;
 mod checks;
 mod coordination;
 mod core;
@@ -40,6 +41,7 @@ pub fn builtin() -> Vec<Descriptor> {
         apps::kinds(),
         authentication::kinds(),
         authorization::kinds(),
+        certificates::kinds(),
         coordination::kinds(),
         discovery::kinds(),
         events::kinds(),

@@ -9,7 +9,9 @@ use crate::kind::{Context, Kind};
 pub(crate) fn context() -> Context {
     Context {
         user: String::new(),
+        uid: String::new(),
         groups: vec![],
+        extra: Default::default(),
         namespace: String::new(),
         now: Timestamp::UNIX_EPOCH,
         dry_run: false,
@@ -20,6 +22,13 @@ pub(crate) fn context() -> Context {
 pub(crate) fn object<T: Kind>(json: &str) -> T {
     let parsed = machinery::json::parse(json.as_bytes()).expect(json);
     machinery::json::from_tree(&parsed.tree).expect(json)
+}
+
+/// An object out of JSON with the name and version that every stored one has.
+pub(crate) fn stored<T: Kind>(json: &str) -> T {
+    let mut object = object(json);
+    identify(&mut object);
+    object
 }
 
 fn texts(errors: &ErrorList) -> Vec<String> {
@@ -40,8 +49,21 @@ pub(crate) fn errors_of_update<T: Kind>(old: &str, new: &str, expected: &[&str])
     let (mut old, mut new) = (object::<T>(old), object::<T>(new));
     old.set_defaults();
     new.set_defaults();
+    for object in [&mut old, &mut new] {
+        identify(object);
+    }
     new.prepare_for_update(&old, &context());
     assert_eq!(texts(&new.validate_update(&old)), expected);
+}
+
+/// Gives an object what every stored one has.
+fn identify<T: Kind>(object: &mut T) {
+    let meta = object.metadata_mut();
+    meta.name.get_or_insert_with(|| "a".to_owned());
+    meta.resource_version.get_or_insert_with(|| "1".to_owned());
+    if T::NAMESPACED {
+        meta.namespace.get_or_insert_with(|| "default".to_owned());
+    }
 }
 
 /// Checks what defaulting makes of an object.

@@ -3,12 +3,16 @@
 //! `write` and the delete verb ask here, in the order of the list, which is upstream's. A plugin looks things up in the
 //! store's current state; it writes nothing.
 
+mod certificate_approval;
+mod certificate_signing;
+mod certificate_subject_restriction;
 mod default_toleration_seconds;
 mod namespace_lifecycle;
 mod node_restriction;
 mod owner_references;
 mod priority;
 mod service_account;
+mod taint_nodes_by_condition;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -95,9 +99,13 @@ pub(crate) fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(namespace_lifecycle::NamespaceLifecycle),
         Box::new(service_account::ServiceAccount),
         Box::new(node_restriction::NodeRestriction),
+        Box::new(taint_nodes_by_condition::TaintNodesByCondition),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
         Box::new(owner_references::OwnerReferencesPermissionEnforcement),
+        Box::new(certificate_approval::CertificateApproval),
+        Box::new(certificate_signing::CertificateSigning),
+        Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
         Box::new(ServiceAddresses),
         Box::new(Escalation),
     ]

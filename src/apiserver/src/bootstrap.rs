@@ -21,7 +21,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::Status;
 
 use crate::Error;
-use crate::call::Call;
+use crate::call::{Call, Warnings};
 use crate::chain::request_info::RequestInfo;
 use crate::query::Query;
 use crate::rbac::{aggregated, reconcile};
@@ -217,7 +217,8 @@ async fn own(
 ) -> Result<(), Status> {
     let (parts, ()) = Request::new(()).into_parts();
     let user = Arc::new(User::new("system:apiserver", &[MASTERS]));
-    let call = Call::new(server.clone(), parts, Query::default(), RequestInfo::default(), user);
+    let call =
+        Call::new(server.clone(), parts, Query::default(), RequestInfo::default(), user, Warnings::default());
     let intent = Intent {
         call: &call,
         kind,

@@ -12,6 +12,7 @@ use machinery::Status;
 
 use crate::chain::authorize::{self, Attributes, Resource};
 use crate::chain::request_info::RequestInfo;
+use crate::negotiate;
 use crate::query::Query;
 use crate::server::Server;
 use crate::user::User;
@@ -24,7 +25,19 @@ pub(crate) struct Call {
     pub(crate) info: RequestInfo,
     pub(crate) user: Arc<User>,
     pub(crate) now: Timestamp,
-    warnings: Mutex<Vec<String>>,
+    /// What the client is to be warned of.
+    pub(crate) warnings: Warnings,
+}
+
+/// Sentences for the client's `Warning` headers. Clones share them: a refusal takes them along when the call is gone.
+#[derive(Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    /// Those that have not been sent.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Call {
@@ -34,8 +47,9 @@ impl Call {
         query: Query,
         info: RequestInfo,
         user: Arc<User>,
+        warnings: Warnings,
     ) -> Call {
-        Call { server, parts, query, info, user, now: Timestamp::now(), warnings: Mutex::default() }
+        Call { server, parts, query, info, user, now: Timestamp::now(), warnings }
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -54,11 +68,8 @@ impl Call {
         self.header(CONTENT_TYPE)
     }
 
-    /// `?pretty`, or what a human's client wants where it says nothing.
     pub(crate) fn is_pretty(&self) -> bool {
-        let agent = self.header(USER_AGENT);
-        let human = ["curl", "Wget", "Mozilla/5.0"].iter().any(|known| agent.starts_with(known));
-        self.query.optional_flag("pretty").unwrap_or(human)
+        negotiate::is_pretty(&self.query, self.header(USER_AGENT))
     }
 
     fn header(&self, name: HeaderName) -> &str {
@@ -68,14 +79,10 @@ impl Call {
     /// A sentence for the client's `Warning` header; each is sent once.
     pub(crate) fn warn(&self, text: impl Into<String>) {
         let text = text.into();
-        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warnings = self.warnings.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !warnings.contains(&text) {
             warnings.push(text);
         }
-    }
-
-    pub(crate) fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the user may do something else than the request itself asks, as upstream's 403 where not.

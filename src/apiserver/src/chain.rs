@@ -7,6 +7,7 @@ pub(crate) mod authenticate;
 pub(crate) mod authorize;
 mod deadline;
 mod impersonate;
+pub(crate) mod in_flight;
 mod panic_guard;
 pub(crate) mod request_info;
 mod trace;
@@ -17,7 +18,7 @@ use http::{Request, Response};
 use machinery::Status;
 
 use crate::body::Body;
-use crate::call::Call;
+use crate::call::{Call, Warnings};
 use crate::query::Query;
 use crate::server::Server;
 use crate::{dispatch, negotiate};
@@ -27,12 +28,17 @@ use trace::Trace;
 /// Answers one request.
 pub(crate) async fn handle(server: Arc<Server>, request: Request<Body>) -> Response<Body> {
     let trace = Trace::begin(&request);
-    let accept = negotiate::accept_header(&request);
-    let answer = panic_guard::around(stages(server, request)).await;
-    trace.end(answer.unwrap_or_else(|status| negotiate::failure(&status, &accept)))
+    let wishes = negotiate::Wishes::of(&request);
+    let warnings = Warnings::default();
+    let answer = panic_guard::around(stages(server, request, &warnings)).await;
+    trace.end(answer.unwrap_or_else(|status| negotiate::failure(&status, &wishes, &warnings)))
 }
 
-async fn stages(server: Arc<Server>, request: Request<Body>) -> Result<Response<Body>, Status> {
+async fn stages(
+    server: Arc<Server>,
+    request: Request<Body>,
+    warnings: &Warnings,
+) -> Result<Response<Body>, Status> {
     let (mut parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query());
     let info = RequestInfo::new(&parts.method, &parts.uri, &query)?;
@@ -40,8 +46,10 @@ async fn stages(server: Arc<Server>, request: Request<Body>) -> Result<Response<
     deadline::within(deadline, async {
         let user = authenticate::user(&server, &parts)?;
         let user = impersonate::user(&server, &mut parts.headers, user)?;
+        let Some(place) = server.in_flight.enter(&info, &user) else { return Ok(in_flight::refusal()) };
         authorize::request(&server, &user, &info)?;
-        dispatch::dispatch(Call::new(server, parts, query, info, user), body).await
+        let call = Call::new(server, parts, query, info, user, warnings.clone());
+        dispatch::dispatch(call, body).await.map(|answer| place.keep(answer))
     })
     .await
 }

@@ -9,7 +9,7 @@ mod plain;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{Response, StatusCode};
 use machinery::Status;
 use machinery::gvk::GroupVersion;
@@ -47,6 +47,8 @@ pub(crate) struct Listed {
     pub(crate) verbs: Vec<String>,
     pub(crate) short_names: Vec<String>,
     pub(crate) categories: Vec<String>,
+    /// Whether a delete may answer with the object that is gone.
+    pub(crate) returns_deleted: bool,
 }
 
 impl Discovery {
@@ -81,6 +83,7 @@ pub(crate) fn listed(registry: &Registry) -> BTreeMap<GroupVersion, Vec<Listed>>
             verbs: kind.verbs.clone(),
             short_names: kind.short_names.clone(),
             categories: kind.categories.clone(),
+            returns_deleted: kind.returns_deleted,
         });
         version.extend(special::subresources(kind));
     }
@@ -104,11 +107,25 @@ pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Statu
     if let Some(document) = discovery.aggregated.get(path.as_str()).filter(|_| wants_aggregated(call)) {
         return Ok(aggregated_answer(call, document));
     }
-    let json = discovery.plain.get(&path).cloned().ok_or_else(Status::page_not_found)?;
+    let Some(json) = discovery.plain.get(&path).cloned() else { return nothing_here(call) };
     let accept = negotiate::plain(call)?;
-    let mut response = negotiate::document(call, &accept, StatusCode::OK, json);
-    response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));
-    Ok(response)
+    Ok(negotiate::document(call, &accept, StatusCode::OK, json))
+}
+
+/// Whether there is a document at a path.
+pub(crate) fn has(call: &Call, path: &[&str]) -> bool {
+    call.server.discovery.plain.contains_key(&path.join("/"))
+}
+
+/// 404: an object where a group that is served begins the path, words anywhere else.
+pub(crate) fn nothing_here(call: &Call) -> Result<Response<Body>, Status> {
+    let pieces: Vec<&str> = call.info.path.trim_matches('/').split('/').take(2).collect();
+    let is_served = match pieces.as_slice() {
+        ["api", ..] | ["apis"] => true,
+        group @ ["apis", _] => has(call, group),
+        _ => false,
+    };
+    if is_served { Err(Status::page_not_found()) } else { Ok(negotiate::page_not_found()) }
 }
 
 /// Whether the client's favourite among what is served is the aggregated form.
@@ -116,9 +133,10 @@ fn wants_aggregated(call: &Call) -> bool {
     let clauses = negotiate::clauses(call.accept());
     let served = clauses.iter().find_map(|clause| {
         let target = (clause.parameter("g"), clause.parameter("v"), clause.parameter("as"));
-        match (clause.media, target) {
-            ("application/json", ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList")) => Some(true),
-            ("application/json" | "application/yaml" | "*/*" | "application/*", ("", "", "")) => Some(false),
+        let is_json = clause.meets(negotiate::JSON);
+        match target {
+            ("apidiscovery.k8s.io", "v2", "APIGroupDiscoveryList") if is_json => Some(true),
+            ("", "", "") if is_json || clause.meets(negotiate::YAML) => Some(false),
             _ => None,
         }
     });
@@ -143,6 +161,7 @@ fn aggregated_answer(call: &Call, document: &Aggregated) -> Response<Body> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED_TYPE));
     headers.insert(ETAG, document.etag.clone());
     headers.append(VARY, HeaderValue::from_static("Accept"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
     response
 }
 

@@ -5,28 +5,32 @@
 
 use http::{Method, Response};
 use machinery::Status;
-use machinery::gvk::GroupResource;
+use machinery::status::Details;
 
 use crate::body::Body;
 use crate::call::Call;
 use crate::verbs::Target;
-use crate::{discovery, health, openapi, special, verbs, version};
+use crate::{discovery, health, negotiate, openapi, special, verbs, version};
 
 /// Serves an authorized request.
 pub(crate) async fn dispatch(call: Call, body: Body) -> Result<Response<Body>, Status> {
     if !call.info.is_resource {
         return path(&call);
     }
+    catch_up(&call).await?;
     let info = &call.info;
     if let Some(handler) = special::find(info)? {
         return handler(call, body).await;
     }
     let Some(kind) = call.server.registry.find(&info.group, &info.version, &info.resource).cloned() else {
-        return Err(Status::page_not_found());
+        return discovery::nothing_here(&call);
     };
     let target = Target::new(call, kind)?;
-    if !target.is_served() {
-        return Err(method_not_allowed(&target));
+    if !target.is_served() || *target.call.method() == Method::HEAD {
+        return Err(method_not_allowed());
+    }
+    if let Some(warning) = target.kind.deprecation {
+        target.call.warn(warning);
     }
     match &*target.call.info.verb {
         "get" => verbs::get::get(target).await,
@@ -37,8 +41,20 @@ pub(crate) async fn dispatch(call: Call, body: Body) -> Result<Response<Body>, S
         "patch" => verbs::patch::patch(target, body).await,
         "delete" => verbs::delete::delete(target, body).await,
         "deletecollection" => verbs::deletecollection::delete_collection(target, body).await,
-        _ => Err(method_not_allowed(&target)),
+        _ => Err(method_not_allowed()),
     }
+}
+
+/// Where several servers share the store, one that follows must not answer from before what another has answered, unless
+/// the client says how old the answer may be.
+async fn catch_up(call: &Call) -> Result<(), Status> {
+    if !call.query.text("resourceVersion").is_empty() {
+        return Ok(());
+    }
+    call.server.store.catch_up().await.map_err(|error| {
+        tracing::warn!(%error, "catching up with the other servers");
+        Status::service_unavailable("the server cannot reach its store")
+    })
 }
 
 fn path(call: &Call) -> Result<Response<Body>, Status> {
@@ -48,10 +64,14 @@ fn path(call: &Call) -> Result<Response<Body>, Status> {
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     let pieces: Vec<&str> = bare.split('/').collect();
     if path != "/" && pieces.contains(&"") {
-        return Err(Status::page_not_found());
+        return Ok(negotiate::page_not_found());
     }
     if !matches!(*call.method(), Method::GET | Method::HEAD) {
-        return Err(Status::page_not_found());
+        return if pieces == ["version"] || discovery::has(call, &pieces) {
+            Err(method_not_allowed())
+        } else {
+            discovery::nothing_here(call)
+        };
     }
     match pieces.as_slice() {
         ["healthz" | "livez" | "readyz", ..] => health::answer(call, &pieces),
@@ -64,9 +84,8 @@ fn path(call: &Call) -> Result<Response<Body>, Status> {
     }
 }
 
-fn method_not_allowed(target: &Target) -> Status {
-    let info = &target.call.info;
-    let resource = GroupResource::new(&*info.group, &*info.resource);
-    Status::method_not_supported(&resource, target.call.method().as_str())
-        .with_message("the server does not allow this method on the requested resource")
+/// 405. Upstream's router says no more than that.
+pub(crate) fn method_not_allowed() -> Status {
+    let message = "the server does not allow this method on the requested resource";
+    Status::failure(405, "MethodNotAllowed", message).with_details(Details::default())
 }

@@ -52,8 +52,9 @@ pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Statu
     if wanted.is_empty() {
         return Ok(all(call, endpoint, checks));
     }
-    let (_, check) =
-        checks.into_iter().find(|(name, _)| *name == wanted).ok_or_else(Status::page_not_found)?;
+    let Some((_, check)) = checks.into_iter().find(|(name, _)| *name == wanted) else {
+        return Ok(negotiate::page_not_found());
+    };
     Ok(match check(&call.server) {
         Ok(()) => negotiate::text(StatusCode::OK, "ok"),
         Err(why) => {

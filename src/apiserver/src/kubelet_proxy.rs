@@ -135,13 +135,13 @@ impl Kubelets {
 }
 
 /// Copies until both sides have ended.
-async fn copy(client: OnUpgrade, kubelet: OnUpgrade) {
-    let (client, kubelet) = match tokio::try_join!(client, kubelet) {
+pub(crate) async fn copy(client: OnUpgrade, target: OnUpgrade) {
+    let (client, target) = match tokio::try_join!(client, target) {
         Ok(both) => both,
         Err(error) => return tracing::debug!(%error, "a connection was not upgraded"),
     };
-    let (mut client, mut kubelet) = (TokioIo::new(client), TokioIo::new(kubelet));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut kubelet).await {
+    let (mut client, mut target) = (TokioIo::new(client), TokioIo::new(target));
+    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut target).await {
         tracing::debug!(%error, "an upgraded connection ended with an error");
     }
 }

@@ -19,6 +19,7 @@ mod kubelet_proxy;
 mod mirror;
 mod negotiate;
 mod openapi;
+mod pod_proxy;
 mod query;
 mod rbac;
 mod registry;

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::{self, Plugin};
 use crate::chain::authenticate::service_account_token::Tokens;
 use crate::chain::authorize::node::NodePods;
+use crate::chain::in_flight::InFlight;
 use crate::discovery::Discovery;
 use crate::health::Health;
 use crate::kubelet_proxy::Kubelets;
 use crate::mirror::Mirror;
+use crate::negotiate::Forms;
 use crate::rbac::{Rules, node_rules};
 use crate::registry::Registry;
 use crate::serve::peer::PeerVerifier;
@@ -34,6 +36,8 @@ pub(crate) struct Server {
     pub(crate) addresses: Addresses,
     pub(crate) kubelets: Kubelets,
     pub(crate) health: Health,
+    pub(crate) forms: Forms,
+    pub(crate) in_flight: InFlight,
     pub(crate) version: VersionInfo,
     pub(crate) advertise: std::net::SocketAddr,
     pub(crate) service_cidr: IpNet,
@@ -58,6 +62,8 @@ impl Server {
             addresses: Addresses::new(store.clone(), service_cidr),
             kubelets: Kubelets::new(&kubelet_client)?,
             health: Health::default(),
+            forms: Forms::default(),
+            in_flight: InFlight::default(),
             draining: CancellationToken::new(),
             registry,
             store,

@@ -9,6 +9,7 @@ mod exec;
 mod finalize;
 mod log;
 pub(crate) mod openid;
+mod proxy;
 mod raw;
 mod reviews;
 mod rules_review;
@@ -20,12 +21,13 @@ use futures::future::BoxFuture;
 use http::Response;
 use k8s_openapi::api::core::v1::Namespace;
 use machinery::Status;
-use machinery::gvk::{GroupResource, GroupVersionKind};
+use machinery::gvk::GroupVersionKind;
 
 use crate::body::Body;
 use crate::call::Call;
 use crate::chain::request_info::RequestInfo;
 use crate::discovery::Listed;
+use crate::dispatch::method_not_allowed;
 
 /// Serves a request of its own kind.
 pub(crate) type Handler = fn(Call, Body) -> BoxFuture<'static, Result<Response<Body>, Status>>;
@@ -55,6 +57,7 @@ enum Scope {
 
 const CREATE: &[&str] = &["create"];
 const CONNECT: &[&str] = &["create", "get"];
+const PROXY: &[&str] = &["create", "delete", "get", "patch", "update"];
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const AUTHORIZATION: &str = "authorization.k8s.io";
 
@@ -81,6 +84,8 @@ const TABLE: &[Special] = &[
     special!(Namespace "", "pods" / "eviction", CREATE, ("policy", "v1", "Eviction"), eviction::create),
     special!(Namespace "", "pods" / "exec", CONNECT, ("", "v1", "PodExecOptions"), exec::exec),
     special!(Namespace "", "pods" / "log", &["get"], ("", "v1", "Pod"), log::get),
+    special!(Namespace "", "pods" / "proxy", PROXY, ("", "v1", "PodProxyOptions"), proxy::pod),
+    special!(Namespace "", "services" / "proxy", PROXY, ("", "v1", "ServiceProxyOptions"), proxy::service),
     special!(Namespace "", "serviceaccounts" / "token", CREATE, (AUTHENTICATION, "v1", "TokenRequest"), token::create),
     special!(
         Cluster AUTHENTICATION,
@@ -138,12 +143,16 @@ pub(crate) fn find(info: &RequestInfo) -> Result<Option<Handler>, Status> {
     if !is_in_place(special, info) {
         return Err(Status::page_not_found());
     }
-    if special.verbs.contains(&&*info.verb) {
+    // Methods that are no verb, such as OPTIONS, mean something at the target only.
+    if special.verbs.contains(&&*info.verb) || (is_proxy(special) && info.verb.is_empty()) {
         return Ok(Some(special.handler));
     }
-    let resource = GroupResource::new(&*info.group, &*info.resource);
-    Err(Status::method_not_supported(&resource, &info.verb)
-        .with_message("the server does not allow this method on the requested resource"))
+    Err(method_not_allowed())
+}
+
+/// What follows the path of a proxy is the target's.
+fn is_proxy(special: &Special) -> bool {
+    special.subresource == "proxy"
 }
 
 /// Whether the path has exactly what the endpoint needs. Authorization has judged the path as it is: a cluster-wide
@@ -154,13 +163,15 @@ fn is_in_place(special: &Special, info: &RequestInfo) -> bool {
         Scope::Namespace => !info.namespace.is_empty(),
         Scope::Itself => true,
     };
-    in_scope && info.rest.is_empty() && info.name.is_empty() == special.subresource.is_empty()
+    let ends = info.rest.is_empty() || is_proxy(special);
+    in_scope && ends && info.name.is_empty() == special.subresource.is_empty()
 }
 
 /// The subresources of a kind, for discovery; with the namespaces come the bindings, which are no kind that is stored.
 pub(crate) fn subresources(kind: &Descriptor) -> Vec<Listed> {
     let plain = kind.subresources.iter().map(|subresource| match subresource {
         Subresource::Status => listed(kind, "status", kind.gvk.clone(), &["get", "patch", "update"]),
+        Subresource::Approval => listed(kind, "approval", kind.gvk.clone(), &["get", "patch", "update"]),
         Subresource::Scale => {
             let scale = GroupVersionKind::new("autoscaling", "v1", "Scale");
             listed(kind, "scale", scale, &["get", "patch", "update"])
@@ -181,6 +192,7 @@ pub(crate) fn subresources(kind: &Descriptor) -> Vec<Listed> {
             verbs: special.verbs.iter().map(|verb| (*verb).to_owned()).collect(),
             short_names: Vec::new(),
             categories: Vec::new(),
+            returns_deleted: false,
         }));
     }
     all
@@ -200,6 +212,7 @@ fn listed(of: &Descriptor, subresource: &str, kind: GroupVersionKind, verbs: &[&
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
         short_names: Vec::new(),
         categories: Vec::new(),
+        returns_deleted: false,
     }
 }
 

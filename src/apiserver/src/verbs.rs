@@ -43,6 +43,7 @@ impl Target {
             "" => None,
             "status" => Some(Subresource::Status),
             "scale" => Some(Subresource::Scale),
+            "approval" => Some(Subresource::Approval),
             _ => return Err(Status::page_not_found()),
         };
         let is_namespace = kind.resource.group.is_empty() && kind.resource.resource == "namespaces";
@@ -126,10 +127,10 @@ pub(crate) fn respond(
     code: StatusCode,
     written: &Written,
 ) -> Result<Response<Body>, Status> {
-    let shaper = Shaper::new(target.kind.clone(), accept.shape, target.call.now);
-    let json = match shaper.object(&written.bytes, true)? {
+    let shaper = Shaper::new(target.kind.clone(), accept, target.call.now);
+    let bytes = match shaper.object(&written.bytes, true)? {
         std::borrow::Cow::Borrowed(_) => written.bytes.clone(),
         std::borrow::Cow::Owned(shaped) => Bytes::from(shaped),
     };
-    Ok(negotiate::document(&target.call, accept, code, json))
+    Ok(negotiate::shaped(&target.call, accept, code, bytes))
 }

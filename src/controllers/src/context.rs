@@ -1,10 +1,14 @@
 //! What every controller is given.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use client::{Informers, Recorder};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
+
+use crate::Signer;
+
+use crate::selection::Selection;
 
 /// The surroundings of the controllers; cheap to clone.
 #[derive(Clone)]
@@ -19,8 +23,14 @@ pub struct Context {
     pub service_cidr: IpNet,
     /// The certificate authority that pods verify the API server by, PEM.
     pub root_ca: String,
+    /// The key that signs certificates; without one nobody here signs.
+    pub signer: Option<Signer>,
+    /// So long a node may be silent before it counts as unreachable; upstream's default is 50 s.
+    pub node_monitor_grace_period: Duration,
     /// The name of this machine, for events.
     pub host: String,
+    /// Which of them run.
+    pub selection: Selection,
     /// Ends all controllers.
     pub cancel: CancellationToken,
 }

@@ -47,7 +47,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         services: services.clone(),
         nodes: nodes.clone(),
         slices: slices.index_by("service", service_of),
-        generations: Generations::default(),
+        generations: Arc::default(),
         times: TriggerTimes::default(),
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, COMPONENT),
@@ -55,7 +55,14 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let queue = Queue::new();
     let members = controller.members.clone();
     feed_own(&services, &queue);
-    feed(&slices, &queue, |change| service_key(change.object()));
+    let generations = controller.generations.clone();
+    feed(&slices, &queue, move |change| {
+        let service = service_key(change.object());
+        if let (Change::Deleted(slice), Some(service)) = (change, &service) {
+            generations.note_gone(service, slice);
+        }
+        service
+    });
     feed(&pods, &queue, move |change| members.services_for(change));
     feed(&nodes, &queue, move |change| match change {
         Change::Applied { old: Some(old), new } if zone(old) != zone(new) => keys(&services),
@@ -90,7 +97,7 @@ struct Controller {
     services: Informer<Service>,
     nodes: Informer<Node>,
     slices: Index<EndpointSlice>,
-    generations: Generations,
+    generations: Arc<Generations>,
     times: TriggerTimes,
     client: kube::Client,
     recorder: Recorder,

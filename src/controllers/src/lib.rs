@@ -12,8 +12,11 @@ mod membership;
 mod ownership;
 mod resources;
 mod selecting;
+mod selection;
 mod trigger_time;
 
+mod bootstrap_signer;
+mod certificates;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -26,14 +29,18 @@ mod replicaset;
 mod root_ca_cert_publisher;
 mod serviceaccount;
 mod taint_eviction;
+mod token_cleaner;
 
 use futures::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
 
+pub use self::certificates::signing::Signer;
+use self::certificates::{approving, cleaner, serving, signing};
 pub use self::context::Context;
 use self::error::{Error, ignore_absent};
+pub use self::selection::{Selection, UnknownController};
 
 /// One control loop.
 struct Controller {
@@ -55,6 +62,12 @@ fn all() -> &'static [Controller] {
         "namespace-controller" => namespace,
         "serviceaccount-controller" => serviceaccount,
         "root-ca-certificate-publisher-controller" => root_ca_cert_publisher,
+        "bootstrap-signer-controller" => bootstrap_signer,
+        "token-cleaner-controller" => token_cleaner,
+        "certificatesigningrequest-signing-controller" => signing,
+        "certificatesigningrequest-approving-controller" => approving,
+        "certificatesigningrequest-cleaner-controller" => cleaner,
+        "kubelet-serving-certificate-approving-controller" => serving,
         "node-ipam-controller" => nodeipam,
         "node-lifecycle-controller" => node_lifecycle,
         "taint-eviction-controller" => taint_eviction,
@@ -67,13 +80,16 @@ fn all() -> &'static [Controller] {
     }
 }
 
-/// Runs all controllers until the context is cancelled. One that fails or panics is logged and started again.
+/// Runs the selected controllers until the context is cancelled. One that fails or panics is logged and started again.
 pub async fn run(cx: Context) {
     let keep = |controller: &'static Controller| {
         let cx = cx.clone();
-        async move { client::keep_running(controller.name, &cx.cancel, || (controller.run)(cx.clone())).await }
+        async move {
+            let start = |cancel| (controller.run)(Context { cancel, ..cx.clone() });
+            client::keep_running(controller.name, &cx.cancel, start).await;
+        }
     };
-    join_all(all().iter().map(keep)).await;
+    join_all(all().iter().filter(|controller| cx.selection.contains(controller.name)).map(keep)).await;
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! `pkg/controller/nodelifecycle`).
 //!
 //! Keys are nodes; they come from nodes and, for each, from a timer that runs out when neither its lease nor its status was
-//! renewed for long enough. [`plan`] decides. Evicting pods is [`crate::taint_eviction`]'s business.
+//! renewed for long enough. [`plan`] decides; [`disruption`] holds it back where much of the cluster is silent. Evicting pods is [`crate::taint_eviction`]'s business.
 
 use std::{
     collections::HashMap,
@@ -30,14 +30,16 @@ use crate::{
     ignore_absent,
 };
 
+mod disruption;
 mod plan;
+
+use disruption::{Turn, Zones};
+use plan::Eviction;
 
 /// The service account of everything about nodes.
 pub(crate) const ACCOUNT: &str = "node-controller";
 const WORKERS: usize = 8;
 const LEASE_NAMESPACE: &str = "kube-node-lease";
-/// So long a node may be silent.
-const GRACE: Duration = Duration::from_secs(50);
 /// So long a new node may take until its first status.
 const STARTUP_GRACE: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,9 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         nodes: nodes.clone(),
         pods: pods_by_node(&pods),
         heard: Mutex::default(),
+        // All at once: the first alone might look like a cluster where nobody is ready.
+        zones: Mutex::new(Zones::of(&nodes.list())),
+        grace: cx.node_monitor_grace_period,
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, ACCOUNT),
     });
@@ -74,15 +79,42 @@ struct Lifecycle {
     pods: Index<Pod>,
     /// When each node was last heard of, by this process' clock.
     heard: Mutex<HashMap<String, Instant>>,
+    zones: Mutex<Zones>,
+    /// So long a node may be silent.
+    grace: Duration,
     client: kube::Client,
     recorder: Recorder,
 }
 
 impl Lifecycle {
-    /// Takes note of a sign of life; the node is looked at where more than that changed.
-    fn observe_node(&self, change: &Change<Node>) -> Option<String> {
-        let node = change.object();
-        let name = node.metadata.name.clone()?;
+    /// Takes note of a sign of life; the node is looked at where more than that changed, and all others where that may
+    /// change what becomes of them.
+    fn observe_node(&self, change: &Change<Node>) -> Vec<String> {
+        let name = change.object().metadata.name.clone().unwrap_or_default();
+        if self.observe_zone(&name, change) {
+            self.take_in(&name, change);
+            return self.nodes.list().iter().filter_map(|node| node.metadata.name.clone()).collect();
+        }
+        self.take_in(&name, change).into_iter().collect()
+    }
+
+    /// Whether the state of the node's zone may be another now.
+    fn observe_zone(&self, name: &str, change: &Change<Node>) -> bool {
+        let mut zones = self.zones();
+        let was_disrupted = zones.all_disrupted();
+        let changed = match change {
+            Change::Applied { new, .. } => zones.observe(name, new),
+            Change::Deleted(_) => zones.forget(name),
+        };
+        if was_disrupted && !zones.all_disrupted() {
+            // It was not they who fell silent: all begin anew.
+            self.heard().values_mut().for_each(|heard| *heard = Instant::now());
+        }
+        changed
+    }
+
+    fn take_in(&self, name: &str, change: &Change<Node>) -> Option<String> {
+        let (node, name) = (change.object(), name.to_owned());
         match change {
             Change::Applied { old: None, .. } => {
                 self.hear(&name);
@@ -123,6 +155,10 @@ impl Lifecycle {
         self.heard.lock().expect("no panic happens while the signs of life are locked")
     }
 
+    fn zones(&self) -> MutexGuard<'_, Zones> {
+        self.zones.lock().expect("no panic happens while the zones are locked")
+    }
+
     fn record(&self, node: &Node, reason: &str, event: &str) {
         let name = node.metadata.name.as_deref().unwrap_or_default();
         self.recorder.event(
@@ -136,21 +172,40 @@ impl Lifecycle {
     async fn sync(&self, name: String) -> Result<Requeue, Error> {
         let Some(node) = self.nodes.get("", &name) else { return Ok(Requeue::No) };
         let heard = *self.heard().entry(name.clone()).or_insert_with(Instant::now);
-        let grace = if node::condition(&node, "Ready").is_some() { GRACE } else { STARTUP_GRACE };
+        let grace = if node::condition(&node, "Ready").is_some() { self.grace } else { STARTUP_GRACE };
         let left = grace.saturating_sub(heard.elapsed());
 
         let now = Timestamp::now();
+        let (eviction, again) = self.eviction(&node);
         if left.is_zero()
             && let Some(conditions) = plan::unknown_conditions(&node, now)
         {
             self.declare_silent(&node, conditions).await?;
-        } else if let Some(taints) = plan::taints(&node, now) {
+        } else if let Some(taints) = plan::taints(&node, eviction, now) {
             self.write_taints(&node, &taints).await?;
         }
         if left.is_zero() {
             self.mark_pods_not_ready(&name, now).await?;
         }
-        Ok(Requeue::After(if left.is_zero() { grace } else { left }))
+        let look = if left.is_zero() { grace } else { left };
+        Ok(Requeue::After(again.map_or(look, |again| again.min(look))))
+    }
+
+    /// Whether the node's pods are to be evicted, if it is not ready, and when to ask again.
+    fn eviction(&self, node: &Node) -> (Eviction, Option<Duration>) {
+        let mut zones = self.zones();
+        if zones.all_disrupted() {
+            return (Eviction::Off, None);
+        }
+        if !plan::awaits_eviction(node) {
+            return (Eviction::Due, None);
+        }
+        let name = node.metadata.name.as_deref().unwrap_or_default();
+        match zones.turn(name, node, Instant::now()) {
+            Turn::Now => (Eviction::Due, None),
+            Turn::Later(wait) => (Eviction::Off, Some(wait)),
+            Turn::Never => (Eviction::Off, None),
+        }
     }
 
     /// Writes the conditions; the node's change leads to the taints.

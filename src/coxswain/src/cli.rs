@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
+use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
+use crate::agent::{self, AgentOptions};
 use crate::config::{self, ServerOptions};
-use crate::{host, image, reset, server};
+use crate::{host, image, reset, server, token};
 
 /// A Kubernetes cluster in one binary.
 #[derive(Parser)]
@@ -23,7 +25,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the control plane and, unless told not to, a node.
-    Server(ServerOptions),
+    Server(Box<ServerOptions>),
+    /// Run a node of a cluster whose server runs elsewhere.
+    Agent(AgentOptions),
+    /// Work with the tokens by which nodes join; needs a running server and its data directory.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Stop and remove all that a cluster left on this machine: containers, mounts, links, rules, cgroups and data.
     Reset(DataDir),
     /// Work with the images of a node; a running server sees the result at once.
@@ -36,6 +43,36 @@ struct DataDir {
     /// Where the cluster keeps its state.
     #[arg(long, default_value = config::DATA_DIR)]
     data_dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it.
+    Create {
+        /// How long it is good, such as 24h or 30m; 0s makes one that never expires.
+        #[arg(long, default_value = "24h")]
+        ttl: SignedDuration,
+        /// What it is for; shown by `token list`.
+        #[arg(long, default_value = "")]
+        description: String,
+        /// Print the whole command to run on the machine that is to join.
+        #[arg(long)]
+        print_join_command: bool,
+        #[command(flatten)]
+        at: DataDir,
+    },
+    /// List the tokens, without their secrets.
+    List {
+        #[command(flatten)]
+        at: DataDir,
+    },
+    /// Delete a token; nodes that have joined with it stay.
+    Delete {
+        /// Its first six letters, or all of it.
+        id: String,
+        #[command(flatten)]
+        at: DataDir,
+    },
 }
 
 #[derive(Subcommand)]
@@ -71,10 +108,25 @@ pub(crate) fn run() -> anyhow::Result<()> {
             let config = options.resolve()?;
             host::runtime()?.block_on(server::run(config))
         }
+        Command::Agent(options) => {
+            host::keep_memory_low();
+            host::runtime()?.block_on(agent::run(options))
+        }
+        Command::Token(command) => host::runtime()?.block_on(token(command)),
         Command::Reset(at) => reset::run(&at.data_dir),
         Command::Image(ImageCommand::Import { file, at }) => image::import(&at.data_dir, &file),
         Command::Image(ImageCommand::Ls { at }) => image::list(&at.data_dir),
         Command::Image(ImageCommand::Rm { image, at }) => image::remove(&at.data_dir, &image),
+    }
+}
+
+async fn token(command: TokenCommand) -> anyhow::Result<()> {
+    match command {
+        TokenCommand::Create { ttl, description, print_join_command, at } => {
+            token::create(&at.data_dir, token::New { ttl, description, print_join_command }).await
+        }
+        TokenCommand::List { at } => token::list(&at.data_dir).await,
+        TokenCommand::Delete { id, at } => token::delete(&at.data_dir, &id).await,
     }
 }
 

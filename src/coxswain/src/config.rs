@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use controllers::Selection;
 use ipnet::Ipv4Net;
+use jiff::SignedDuration;
+use network::Backend;
 use serde::Deserialize;
 
 use crate::host;
+use crate::settings::Settings;
+use crate::store::{StoreOptions, StorePlace};
 
 /// The Kubernetes version that the API serves, with our own version as build metadata.
 pub(crate) const VERSION: &str = concat!("v1.36.3+coxswain", env!("CARGO_PKG_VERSION"));
@@ -47,6 +53,25 @@ pub(crate) struct ServerOptions {
     #[arg(long = "plain-http-registry")]
     #[serde(rename = "plain-http-registry")]
     plain_http_registries: Vec<String>,
+    /// How pods of different nodes reach each other: routes (nodes in one network) or vxlan [default: routes]
+    #[arg(long)]
+    pod_network: Option<Backend>,
+    /// More names and addresses under which the API is reached, for its certificate; may be repeated
+    #[arg(long = "tls-san")]
+    #[serde(rename = "tls-san")]
+    tls_sans: Vec<String>,
+    /// How long certificates are valid that nodes and users request [default: 8760h]
+    #[arg(long)]
+    cluster_signing_duration: Option<SignedDuration>,
+    /// The controllers to run, separated by commas: `*` for all, `name`, or `*,-name` for all but one [default: *]
+    #[arg(long, value_delimiter = ',', allow_hyphen_values = true)]
+    controllers: Option<Vec<String>>,
+    /// So long a node may be silent before it counts as unreachable [default: 50s]
+    #[arg(long)]
+    node_monitor_grace_period: Option<SignedDuration>,
+    /// In the config file: `store:` with `kind`, `endpoints`, `ca`, `cert`, `key`, `prefix` and `peer-port` below it
+    #[command(flatten)]
+    store: StoreOptions,
     /// A YAML file with the same names as these flags
     #[arg(long)]
     #[serde(skip)]
@@ -64,6 +89,12 @@ pub(crate) struct Config {
     pub(crate) service_cidr: Ipv4Net,
     pub(crate) cluster_domain: String,
     pub(crate) plain_http_registries: Vec<String>,
+    pub(crate) pod_network: Backend,
+    pub(crate) tls_sans: Vec<String>,
+    pub(crate) cluster_signing_duration: Duration,
+    pub(crate) controllers: Selection,
+    pub(crate) node_monitor_grace_period: Duration,
+    pub(crate) store: StorePlace,
 }
 
 impl ServerOptions {
@@ -83,6 +114,8 @@ impl ServerOptions {
         };
         let mut plain_http_registries = self.plain_http_registries;
         plain_http_registries.extend(file.plain_http_registries);
+        let mut tls_sans = self.tls_sans;
+        tls_sans.extend(file.tls_sans);
         let config = Config {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR.into()),
             bind: SocketAddr::new(
@@ -98,6 +131,19 @@ impl ServerOptions {
                 .or(file.cluster_domain)
                 .unwrap_or_else(|| "cluster.local".to_owned()),
             plain_http_registries,
+            pod_network: self.pod_network.or(file.pod_network).unwrap_or_default(),
+            tls_sans,
+            cluster_signing_duration: signing_duration(
+                self.cluster_signing_duration.or(file.cluster_signing_duration),
+            )?,
+            controllers: match self.controllers.or(file.controllers) {
+                Some(words) => Selection::new(words).context("--controllers")?,
+                None => Selection::default(),
+            },
+            node_monitor_grace_period: grace_period(
+                self.node_monitor_grace_period.or(file.node_monitor_grace_period),
+            )?,
+            store: self.store.or(file.store).resolve()?,
         };
         config.check()?;
         Ok(config)
@@ -123,6 +169,17 @@ impl Config {
         named("--cluster-domain", &self.cluster_domain)
     }
 
+    /// What every node must know.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            cluster_cidr: self.cluster_cidr,
+            service_cidr: self.service_cidr,
+            cluster_domain: self.cluster_domain.clone(),
+            cluster_dns: self.dns_ip(),
+            pod_network: self.pod_network,
+        }
+    }
+
     /// The address of the service `default/kubernetes`: the first of the service range.
     pub(crate) fn kubernetes_ip(&self) -> Ipv4Addr {
         self.nth_service_ip(1)
@@ -138,7 +195,8 @@ impl Config {
     }
 }
 
-fn named(flag: &str, name: &str) -> anyhow::Result<()> {
+/// Fails unless a name has the form of a DNS subdomain.
+pub(crate) fn named(flag: &str, name: &str) -> anyhow::Result<()> {
     let complaints = machinery::names::dns1123_subdomain(name);
     ensure!(complaints.is_empty(), "{flag} {name:?}: {}", complaints.join("; "));
     Ok(())
@@ -148,6 +206,21 @@ fn read(path: &PathBuf) -> anyhow::Result<ServerOptions> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the config file {}", path.display()))?;
     serde_saphyr::from_str(&text).with_context(|| format!("the config file {} is wrong", path.display()))
+}
+
+/// Upstream's default is more than the time after which a dead connection is noticed.
+fn grace_period(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
+    match given {
+        None => Ok(Duration::from_secs(50)),
+        Some(given) => given.try_into().context("--node-monitor-grace-period must not be negative"),
+    }
+}
+
+/// A year unless told otherwise, as upstream.
+fn signing_duration(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
+    let duration = given.unwrap_or(SignedDuration::from_hours(8760));
+    ensure!(duration.is_positive(), "--cluster-signing-duration must be longer than nothing");
+    duration.try_into().context("--cluster-signing-duration")
 }
 
 fn cidr(text: &str) -> Ipv4Net {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use anyhow::{Context, bail, ensure};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The host name.
 pub(crate) fn name() -> anyhow::Result<String> {
@@ -38,10 +39,27 @@ fn source_of_default_route() -> Option<Ipv4Addr> {
 }
 
 fn first_of_a_link() -> Option<Ipv4Addr> {
-    getifaddrs().ok()?.find_map(|link| {
-        let ip = link.address?.as_sockaddr_in()?.ip();
-        (link.flags.contains(InterfaceFlags::IFF_UP) && !ip.is_loopback()).then_some(ip)
-    })
+    addresses().into_iter().next()
+}
+
+/// Every IPv4 address of a link that is up, loopback apart.
+pub(crate) fn addresses() -> Vec<Ipv4Addr> {
+    let links = getifaddrs().into_iter().flatten();
+    links
+        .filter(|link| link.flags.contains(InterfaceFlags::IFF_UP))
+        .filter_map(|link| Some(link.address?.as_sockaddr_in()?.ip()))
+        .filter(|ip| !ip.is_loopback())
+        .collect()
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub(crate) async fn told_to_end() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
 }
 
 /// Fails with the first thing a node needs that is missing here.

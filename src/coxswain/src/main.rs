@@ -4,14 +4,21 @@
 //! each part what it needs. No part's behaviour is decided here.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agent;
 mod cli;
 mod config;
 mod datadir;
 mod host;
 mod image;
+mod join_token;
+mod node;
+mod parts;
 mod pki;
 mod reset;
 mod server;
+mod settings;
+mod store;
+mod token;
 
 use std::process::ExitCode;
 

@@ -58,6 +58,11 @@ impl Pki {
         Ok(Self { issuer, authority, service_account_key })
     }
 
+    /// The authority's key, PKCS#8 PEM.
+    pub(crate) fn authority_key(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A client certificate for a user (common name) in a group (organisation).
     pub(crate) fn client(&self, user: &str, group: &str) -> anyhow::Result<Leaf> {
         let mut params = leaf_params(user, ExtendedKeyUsagePurpose::ClientAuth, Vec::new())?;

@@ -5,26 +5,23 @@
 
 mod addons;
 mod control_plane;
-mod node;
+mod dns_endpoints;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::Config;
 use crate::datadir::DataDir;
 use crate::host;
+use crate::node::{self, Node};
+use crate::parts::Parts;
 use crate::pki::{Pki, write_private};
 
 use control_plane::ControlPlane;
-
-/// The parts that run until the server ends; one that fails ends the server.
-type Parts = JoinSet<anyhow::Result<()>>;
 
 /// What several parts are made from.
 struct Instance {
@@ -53,45 +50,44 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     let pki = Pki::open(&data.private("pki")?)?;
     let instance = Instance { config, data, pki, address, cancel: CancellationToken::new() };
 
-    let mut parts = Parts::new();
+    let mut parts = Parts::new(instance.cancel.clone());
     let control_plane = ControlPlane::start(&instance, listener, &mut parts).await?;
     instance.write_kubeconfig()?;
     control_plane.start_loops(&instance, &mut parts);
+    control_plane.write_addons(&instance, &mut parts).await?;
     if instance.config.with_node {
-        node::start(&instance, &control_plane, &mut parts).await?;
+        instance.node(&control_plane)?.start(&mut parts).await?;
     }
     info!(address = %instance.config.bind, data = %instance.data.path().display(), "ready");
 
-    let outcome = until_told_or_failed(&mut parts).await;
-    instance.cancel.cancel();
-    let ended = all_ended(&mut parts).await;
+    let outcome = tokio::select! {
+        told = host::told_to_end() => told,
+        failed = parts.failed() => Err(failed),
+    };
+    let ended = parts.end().await;
     control_plane.close().await;
     outcome.and(ended)
 }
 
-async fn until_told_or_failed(parts: &mut Parts) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-        Some(ended) = parts.join_next() => {
-            ended.context("a part panicked")??;
-            bail!("a part ended although nobody told it to")
-        }
-    }
-}
-
-/// Waits for every part, whatever became of the others; the first failure is the answer.
-async fn all_ended(parts: &mut Parts) -> anyhow::Result<()> {
-    let mut outcome = Ok(());
-    while let Some(ended) = parts.join_next().await {
-        outcome = outcome.and(ended.context("a part panicked while ending").flatten());
-    }
-    outcome
-}
-
 impl Instance {
+    /// The node in this process.
+    fn node(&self, control_plane: &ControlPlane) -> anyhow::Result<Node<'_>> {
+        let name = &self.config.node_name;
+        let user = node::user(name);
+        let certificate = self.pki.server(&user, std::slice::from_ref(name), &[self.address.into()])?;
+        Ok(Node {
+            name: name.clone(),
+            address: self.address,
+            data: &self.data,
+            settings: self.config.settings(),
+            plain_http_registries: self.config.plain_http_registries.clone(),
+            tls: self.pki.tls(&certificate)?,
+            client: control_plane.client_in_group(&user, node::GROUP),
+            // One decoded copy of what the parts in this process watch.
+            informers: control_plane.informers.clone(),
+        })
+    }
+
     /// `<data-dir>/kubeconfig`: a client certificate of `system:masters`.
     fn write_kubeconfig(&self) -> anyhow::Result<()> {
         let bound = self.config.bind.ip();

@@ -1,6 +1,6 @@
 //! One question: whether it is the cluster's or to be forwarded, and the message that answers it.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use hickory_proto::{
     op::{Edns, Metadata, OpCode, Query, ResponseCode},
@@ -30,7 +30,7 @@ const MAX_ALIASES: usize = 8;
 pub(crate) struct Handler {
     pub(crate) zone: Zone,
     pub(crate) known: Known,
-    pub(crate) forwarder: Forwarder,
+    pub(crate) forwarder: Arc<Forwarder>,
 }
 
 /// The parts of an answer that differ from question to question.

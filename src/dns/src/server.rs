@@ -4,8 +4,9 @@
 //! the cluster.
 
 use std::{
-    future,
+    future, io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
     sync::Arc,
     time::Duration,
 };
@@ -14,7 +15,7 @@ use client::Informers;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, follow::follow, forward::Forwarder, handler::Handler, zone::Zone};
+use crate::{Error, follow::follow, forward::Forwarder, handler::Handler, index::Known, zone::Zone};
 
 /// A TCP connection without questions is closed after this time.
 const TCP_IDLE: Duration = Duration::from_secs(10);
@@ -36,13 +37,14 @@ pub struct Config {
     pub upstream: Vec<SocketAddr>,
 }
 
-/// The cluster's DNS server, bound and not yet serving.
+/// The cluster's DNS server. Holds its port as long as it lives, whether it serves or not.
 #[derive(Debug)]
 pub struct Server {
     udp: UdpSocket,
     tcp: TcpListener,
     port: u16,
-    handler: Handler,
+    zone: Zone,
+    forwarder: Arc<Forwarder>,
 }
 
 impl Server {
@@ -53,9 +55,8 @@ impl Server {
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let zone = Zone::new(&config.domain)?;
         let (udp, tcp) = listen(SocketAddr::new(config.bind, config.port)).await?;
-        let handler = Handler { zone, known: Arc::default(), forwarder: Forwarder::new(config.upstream) };
         let port = tcp.local_addr().map_err(Error::listen(config.bind, config.port))?.port();
-        Ok(Self { udp, tcp, port, handler })
+        Ok(Self { udp, tcp, port, zone, forwarder: Arc::new(Forwarder::new(config.upstream)) })
     }
 
     /// The port that was taken.
@@ -64,14 +65,18 @@ impl Server {
     }
 
     /// Serves until cancelled. Questions still under way then are dropped, as datagrams may be: clients ask again.
+    /// After an error or a panic it can be run anew, on the same port.
     ///
     /// # Errors
     /// [`Error::Stopped`] when a socket fails.
-    pub async fn run(self, informers: Informers, cancel: CancellationToken) -> Result<(), Error> {
-        let known = self.handler.known.clone();
-        let mut server = hickory_server::Server::new(self.handler);
-        server.register_socket(self.udp);
-        server.register_listener(self.tcp, TCP_IDLE, TCP_ANSWERS);
+    pub async fn run(&self, informers: Informers, cancel: CancellationToken) -> Result<(), Error> {
+        let known = Known::default();
+        let handler =
+            Handler { zone: self.zone.clone(), known: known.clone(), forwarder: self.forwarder.clone() };
+        let mut server = hickory_server::Server::new(handler);
+        let (udp, tcp) = self.sockets().map_err(|error| Error::Stopped(error.to_string()))?;
+        server.register_socket(udp);
+        server.register_listener(tcp, TCP_IDLE, TCP_ANSWERS);
         // When the informers stop, what is known last is still better than no answer.
         let follow = async {
             follow(&informers, &known).await;
@@ -87,6 +92,13 @@ impl Server {
             None => server.shutdown_gracefully().await,
         };
         stopped.map_err(|error| Error::Stopped(error.to_string()))
+    }
+
+    /// The same sockets once more, for one run: it closes them at its end.
+    fn sockets(&self) -> io::Result<(UdpSocket, TcpListener)> {
+        let udp = self.udp.as_fd().try_clone_to_owned()?;
+        let tcp = self.tcp.as_fd().try_clone_to_owned()?;
+        Ok((UdpSocket::from_std(udp.into())?, TcpListener::from_std(tcp.into())?))
     }
 }
 

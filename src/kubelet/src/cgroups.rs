@@ -77,18 +77,16 @@ impl Cgroups {
     }
 
     /// The uids of all pods that have a cgroup.
-    pub(crate) fn pods(&self) -> Vec<String> {
+    pub(crate) fn pods(&self) -> io::Result<Vec<String>> {
         let mut uids = Vec::new();
         for hierarchy in &self.hierarchies {
             for class in ["", "burstable", "besteffort"] {
-                let dir = hierarchy.path(&format!("{}/kubepods", self.root)).join(class);
-                let names = fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.file_name());
-                uids.extend(names.filter_map(|name| Some(name.to_str()?.strip_prefix("pod")?.to_owned())));
+                uids.extend(pods_in(&hierarchy.path(&format!("{}/kubepods", self.root)).join(class))?);
             }
         }
         uids.sort();
         uids.dedup();
-        uids
+        Ok(uids)
     }
 }
 
@@ -153,6 +151,20 @@ impl Hierarchy {
         hand_down(&path);
         Ok(())
     }
+}
+
+/// The uids of the pods of one class; before the first there is no such directory.
+fn pods_in(class: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(class) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut uids = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        uids.extend(name.to_str().and_then(|name| name.strip_prefix("pod")).map(str::to_owned));
+    }
+    Ok(uids)
 }
 
 fn hand_down(path: &Path) {
@@ -291,9 +303,9 @@ mod tests {
         cgroups.ensure(&pod).unwrap();
         cgroups.limit(&pod).unwrap();
         cgroups.ensure(&pod).unwrap();
-        let found = cgroups.pods();
+        let found = cgroups.pods().unwrap();
         cgroups.remove("u").unwrap();
-        let left = cgroups.pods();
+        let left = cgroups.pods().unwrap();
         for hierarchy in &cgroups.hierarchies {
             remove_tree(&hierarchy.path(&root)).unwrap();
         }

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, RwLock},
@@ -30,7 +31,9 @@ mod act;
 mod admit;
 mod cgroups;
 mod host;
+mod image_gc;
 mod images;
+mod log_rotation;
 mod machine;
 mod memory;
 mod node;
@@ -50,11 +53,14 @@ mod volumes;
 mod worker;
 
 /// What one kubelet is told at its start.
+#[derive(Clone)]
 pub struct Config {
     /// The name of the Node object.
     pub node_name: String,
     /// The node's internal address; the API listens on it.
     pub node_ip: IpAddr,
+    /// Annotations that the Node object gets when it is registered.
+    pub annotations: BTreeMap<String, String>,
     /// Volumes and other files of pods live below it.
     pub data_dir: PathBuf,
     /// Logs are `<log_dir>/<namespace>_<name>_<uid>/<container>/<restart>.log`.
@@ -100,7 +106,8 @@ pub enum Error {
     Cancelled,
 }
 
-/// Runs a kubelet until cancelled. What runs then goes on running.
+/// Runs a kubelet until cancelled. What runs then goes on running, also after an error or a panic: the next kubelet finds
+/// it.
 pub async fn run(
     config: Config,
     client: kube::Client,
@@ -115,10 +122,12 @@ pub async fn run(
     let host = Arc::new(make_host(config, client, runtime, version.runtime_name, network, &cancel));
     let pods = Pods::default();
     let keeper = node::Keeper::new(host.clone(), port, network_sender);
-    let (node, (), ()) = tokio::join!(
+    let housekeeping = async { tokio::join!(image_gc::run(host.clone()), log_rotation::run(host.clone())) };
+    let (node, (), (), _) = tokio::join!(
         keeper.run(cancel.clone()),
         pods::run(host.clone(), pods.clone(), cancel.clone()),
-        server::serve(host, pods, listener, cancel.clone()),
+        server::serve(host.clone(), pods, listener, cancel.clone()),
+        cancel.run_until_cancelled(housekeeping),
     );
     match node {
         Err(Error::Cancelled) => Ok(()),

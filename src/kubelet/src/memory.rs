@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::probes;
 
-const CRASH_BACKOFF: SignedDuration = SignedDuration::from_secs(10);
-const CRASH_BACKOFF_MAX: SignedDuration = SignedDuration::from_secs(300);
+const BACKOFF: SignedDuration = SignedDuration::from_secs(10);
+const BACKOFF_MAX: SignedDuration = SignedDuration::from_secs(300);
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
@@ -62,8 +62,9 @@ pub(crate) struct Remembered {
     /// The image, once it is known to be there; used up by the start.
     pub image_ref: Option<String>,
     pub failure: Option<Failure>,
-    pub backoff: Option<CrashBackoff>,
-    pub pull_delay: Option<SignedDuration>,
+    pub backoff: Option<Backoff>,
+    /// Of pulls of the image that was asked for last.
+    pub pull_backoff: Option<(String, Backoff)>,
     /// It was stopped in order to be started again, whatever the restart policy says.
     pub restart_asked: bool,
 }
@@ -77,22 +78,22 @@ pub(crate) struct Failure {
     pub retry_at: Timestamp,
 }
 
-/// How long a container that keeps ending waits before its next start.
+/// How long something that keeps failing (a container's start, a pull) waits before it is tried again.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct CrashBackoff {
+pub(crate) struct Backoff {
     pub delay: SignedDuration,
     pub updated: Timestamp,
 }
 
-impl CrashBackoff {
-    /// The back-off after one more start at `now` of a container that ended at `finished`: 10 s doubling to 5 minutes,
-    /// from the beginning where the container ran for twice the maximum.
+impl Backoff {
+    /// The back-off after one more attempt at `now` of what ended at `finished`: 10 s doubling to 5 minutes, from the
+    /// beginning where the attempt before lasted for twice the maximum (client-go's flowcontrol.Backoff).
     pub(crate) fn next(last: Option<Self>, finished: Timestamp, now: Timestamp) -> Self {
         let delay = match last {
-            Some(last) if finished.duration_since(last.updated) <= CRASH_BACKOFF_MAX * 2 => {
-                (last.delay * 2).min(CRASH_BACKOFF_MAX)
+            Some(last) if finished.duration_since(last.updated) <= BACKOFF_MAX * 2 => {
+                (last.delay * 2).min(BACKOFF_MAX)
             }
-            _ => CRASH_BACKOFF,
+            _ => BACKOFF,
         };
         Self { delay, updated: now }
     }
@@ -105,11 +106,12 @@ impl Memory {
 }
 
 impl Remembered {
-    /// Notes that an image could not be pulled; the next attempt waits twice as long.
-    pub(crate) fn pull_failed(&mut self, reason: &'static str, message: String, now: Timestamp) {
-        let delay = self.pull_delay.map_or(CRASH_BACKOFF, |delay| (delay * 2).min(CRASH_BACKOFF_MAX));
-        self.pull_delay = Some(delay);
-        self.failure = Some(Failure { reason, message, at: now, retry_at: now + delay });
+    /// Notes that `image` could not be pulled; the next attempt waits twice as long.
+    pub(crate) fn pull_failed(&mut self, image: &str, reason: &'static str, message: String, now: Timestamp) {
+        let last = self.pull_backoff.take().filter(|(last, _)| last == image).map(|(_, backoff)| backoff);
+        let next = Backoff::next(last, now, now);
+        self.pull_backoff = Some((image.to_owned(), next));
+        self.failure = Some(Failure { reason, message, at: now, retry_at: now + next.delay });
     }
 
     /// Notes that a start failed for another reason; it is tried again after `delay`.
@@ -137,12 +139,28 @@ mod tests {
         let mut last = None;
         let mut delays = Vec::new();
         for start in 0..7 {
-            let next = CrashBackoff::next(last, at(start * 400), at(start * 400));
+            let next = Backoff::next(last, at(start * 400), at(start * 400));
             delays.push(next.delay.as_secs());
             last = Some(next);
         }
         assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
-        let after_long_run = CrashBackoff::next(last, at(6 * 400 + 601), at(6 * 400 + 601));
+        let after_long_run = Backoff::next(last, at(6 * 400 + 601), at(6 * 400 + 601));
         assert_eq!(after_long_run.delay.as_secs(), 10);
+    }
+
+    #[test]
+    fn pulls_of_one_image_wait_longer_and_longer_up_to_five_minutes() {
+        let mut known = Remembered::default();
+        let mut now = at(0);
+        let mut waits = |image: &str, late_s: i64| {
+            known.pull_failed(image, "ErrImagePull", "not found".into(), now);
+            let retry_at = known.failure.as_ref().unwrap().retry_at;
+            let waited = retry_at.duration_since(now).as_secs();
+            now = retry_at + SignedDuration::from_secs(late_s);
+            waited
+        };
+        assert_eq!([0; 7].map(|late| waits("a", late)), [10, 20, 40, 80, 160, 300, 300]);
+        assert_eq!([waits("b", 0), waits("b", 601)], [10, 20], "another image begins anew");
+        assert_eq!(waits("b", 0), 10, "and one that was left alone for long");
     }
 }

@@ -87,16 +87,16 @@ impl Keeper {
         self.look_at_images().await;
         let node = self.register(&cancel).await?;
         self.host.set_node_labels(&node);
-        let lease = tokio::spawn(lease::keep(self.host.clone(), self.beat.clone()));
         self.event(EventType::Normal, "Starting", "Starting kubelet.".into());
-        self.configure_network(&node).await;
-        self.report(node.status.as_ref()).await;
-        cancel.run_until_cancelled(self.follow(cancel.clone())).await;
-        lease.abort();
+        let lease = lease::keep(self.host.clone(), self.beat.clone());
+        // In one task: a panic of either is the kubelet's, which begins anew.
+        cancel.run_until_cancelled(async { tokio::join!(lease, self.follow(&node, cancel.clone())) }).await;
         Ok(())
     }
 
-    async fn follow(&mut self, cancel: CancellationToken) {
+    async fn follow(&mut self, node: &Node, cancel: CancellationToken) {
+        self.configure_network(node).await;
+        self.report(node.status.as_ref()).await;
         let selection = Selection::fields(format!("metadata.name={}", self.host.config.node_name));
         let informer = Informer::<Node>::start(self.nodes.clone(), selection, cancel);
         let mut changes = informer.subscribe();
@@ -151,7 +151,10 @@ impl Keeper {
 
     async fn try_register(&mut self) -> Result<Node, kube::Error> {
         let name = self.host.config.node_name.clone();
-        let annotations = json!({"volumes.kubernetes.io/controller-managed-attach-detach": "true"});
+        let mut annotations = json!({"volumes.kubernetes.io/controller-managed-attach-detach": "true"});
+        for (key, value) in &self.host.config.annotations {
+            annotations[key] = json!(value);
+        }
         let metadata = json!({"name": name, "labels": labels(&self.host), "annotations": annotations});
         let status = self.status(None).await;
         let mut node: Node =

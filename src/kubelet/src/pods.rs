@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use client::{Change, EventType, Informer, Selection};
+use client::{Change, EventType, Informer, Selection, Subscription};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use tokio::{sync::watch, task::JoinSet};
@@ -87,28 +87,10 @@ pub(crate) async fn run(host: Arc<Host>, pods: Pods, cancel: CancellationToken) 
     for pod in present {
         dispatcher.applied(&pod).await;
     }
-    let events = tokio::spawn(events::follow(host.clone(), pods.clone(), cancel.clone()));
-    let cleaning = tokio::spawn(orphans::clean_up(host, pods));
-    loop {
-        tokio::select! {
-            change = changes.next() => match change {
-                Some(Change::Applied { old, new }) => {
-                    // Another pod of the same name, if the end of the first was missed.
-                    if let Some(old) = old.filter(|old| pod::uid(old) != pod::uid(&new)) {
-                        dispatcher.removed(&old);
-                    }
-                    dispatcher.applied(&new).await;
-                }
-                Some(Change::Deleted(last)) => dispatcher.removed(&last),
-                None => break,
-            },
-            Some(ended) = dispatcher.workers.join_next(), if !dispatcher.workers.is_empty() => {
-                dispatcher.worker_ended(ended);
-            }
-            () = cancel.cancelled() => break,
-        }
-    }
-    events.abort();
+    let cleaning = tokio::spawn(orphans::clean_up(host.clone(), pods.clone()));
+    // In one task: a panic of either is the kubelet's, which begins anew.
+    let work = async { tokio::join!(events::follow(host, pods), dispatcher.follow(changes)) };
+    cancel.run_until_cancelled(work).await;
     cleaning.abort();
     // Workers are dropped where they are: what they did so far is on the node and will be found again.
 }
@@ -121,6 +103,26 @@ struct Dispatcher {
 }
 
 impl Dispatcher {
+    async fn follow(&mut self, mut changes: Subscription<Pod>) {
+        loop {
+            tokio::select! {
+                change = changes.next() => match change {
+                    Some(Change::Applied { old, new }) => {
+                        // Another pod of the same name, if the end of the first was missed.
+                        if let Some(old) = old.filter(|old| pod::uid(old) != pod::uid(&new)) {
+                            self.removed(&old);
+                        }
+                        self.applied(&new).await;
+                    }
+                    Some(Change::Deleted(last)) => self.removed(&last),
+                    // The informer has stopped: the kubelet is ending.
+                    None => return,
+                },
+                Some(ended) = self.workers.join_next(), if !self.workers.is_empty() => self.worker_ended(ended),
+            }
+        }
+    }
+
     async fn applied(&mut self, pod: &Arc<Pod>) {
         let uid = pod::uid(pod);
         let desired = Desired { pod: pod.clone(), is_removed: false };

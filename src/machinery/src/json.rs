@@ -17,6 +17,7 @@ pub use escape::quoted;
 pub(crate) use escape::write_string;
 pub(crate) use number::write_float;
 pub use object::Object;
+pub(crate) use parse::LARGE;
 pub use parse::{MAX_DEPTH, ParseError, Parsed, parse};
 pub use ser::{SerializeError, to_tree};
 pub use tree::Tree;

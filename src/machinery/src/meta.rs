@@ -12,8 +12,8 @@ use rand::seq::IndexedRandom;
 
 pub use validate::{
     TOTAL_ANNOTATION_SIZE_LIMIT, validate_annotations, validate_field_manager, validate_immutable,
-    validate_label_selector, validate_labels, validate_non_negative, validate_object_meta,
-    validate_object_meta_update,
+    validate_label_requirement, validate_label_selector, validate_labels, validate_non_negative,
+    validate_object_meta, validate_object_meta_update,
 };
 
 /// The finalizer by which the garbage collector orphans dependents.

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod special;
+mod stream;
 mod wire;
 mod writer;
 
@@ -15,6 +16,8 @@ use crate::json::{MAX_DEPTH, Tree};
 use crate::schema::{self, Shape, Type};
 use wire::Message;
 use writer::Writer;
+
+pub use stream::{envelope, event, item, list_meta};
 
 /// The media type of an object in its envelope.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
@@ -94,19 +97,15 @@ pub fn decode<'a>(
 /// Writes an object in its envelope. The tree's types have been checked; what has another type than its field counts as
 /// absent, and what the type does not have is dropped.
 pub fn encode(tree: &Tree<'_>, of: &Type, kind: &GroupVersionKind) -> Vec<u8> {
-    let api_version = kind.api_version();
+    let message = message(tree, of);
+    let (head, tail) = envelope(of, kind, message.len());
+    [&head, &*message, tail].concat()
+}
+
+/// Writes an object's message alone, as it stands in a list.
+pub fn message(tree: &Tree<'_>, of: &Type) -> Vec<u8> {
     let mut writer = Writer::default();
-    writer.append(MAGIC);
-    // What does not say its kind in JSON (a WatchEvent) does not say it here.
-    let says_kind = of.field("kind").is_some();
-    writer.message(1, |writer| {
-        writer.string(1, if says_kind { &api_version } else { "" });
-        writer.string(2, if says_kind { &kind.kind } else { "" });
-    });
-    writer.message(2, |writer| encode::members(Some(tree), of, writer));
-    // Neither content encoding nor content type.
-    writer.string(3, "");
-    writer.string(4, "");
+    encode::members(Some(tree), of, &mut writer);
     writer.into_bytes()
 }
 

@@ -7,16 +7,18 @@
 mod canonical;
 mod check;
 mod facts;
+mod numbered;
 mod parse;
 pub(crate) mod time;
 mod types;
 mod unknown;
 
-pub(crate) use canonical::is_omitted;
 pub use canonical::{canonical, canonical_with_hole};
+pub(crate) use canonical::{is_omitted, json_schema};
 pub(crate) use check::BASE64;
 pub use check::{TypeError, check_types};
 pub use facts::{kinds, named, of};
+pub(crate) use numbered::Numbered;
 pub use types::{Embedded, Field, ListType, PatchStrategy, Shape, Type, TypeRef};
 pub use unknown::{strict_errors, unknown_fields};
 

@@ -103,6 +103,26 @@ impl IncludeObject {
     }
 }
 
+/// The version of `meta.k8s.io` in which tables and metadata are answered; they differ in name only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum MetaVersion {
+    /// `meta.k8s.io/v1`
+    #[default]
+    V1,
+    /// `meta.k8s.io/v1beta1`
+    V1Beta1,
+}
+
+impl MetaVersion {
+    /// Group and version as objects say them.
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::V1 => "meta.k8s.io/v1",
+            Self::V1Beta1 => "meta.k8s.io/v1beta1",
+        }
+    }
+}
+
 /// The list metadata that a table shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListMeta {
@@ -119,19 +139,22 @@ pub struct ListMeta {
 pub struct Writer {
     out: Vec<u8>,
     rows: usize,
+    version: MetaVersion,
 }
 
 impl Writer {
     /// Begins a table. Watch events say `null` for the columns after the first one.
-    pub fn new(meta: &ListMeta, columns: Option<&[Column]>) -> Self {
+    pub fn new(version: MetaVersion, meta: &ListMeta, columns: Option<&[Column]>) -> Self {
         let mut out = Vec::with_capacity(1024);
-        out.extend_from_slice(br#"{"kind":"Table","apiVersion":"meta.k8s.io/v1","metadata":"#);
-        list_meta(meta).write(&mut out);
+        out.extend_from_slice(
+            format!(r#"{{"kind":"Table","apiVersion":"{}","metadata":"#, version.api_version()).as_bytes(),
+        );
+        meta.tree().write(&mut out);
         out.extend_from_slice(br#","columnDefinitions":"#);
         let columns = columns.map(|columns| Tree::Array(columns.iter().map(Column::tree).collect()));
         columns.unwrap_or_default().write(&mut out);
         out.extend_from_slice(br#","rows":["#);
-        Self { out, rows: 0 }
+        Self { out, rows: 0, version }
     }
 
     /// Adds a row. `object` is the JSON to include: the whole object, or its metadata for
@@ -157,11 +180,7 @@ impl Writer {
             None => self.out.extend_from_slice(b"null"),
             Some(Included::Object(bytes)) => self.out.extend_from_slice(bytes),
             Some(Included::Metadata(bytes)) => {
-                const HEAD: &[u8] =
-                    br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#;
-                self.out.extend_from_slice(HEAD);
-                self.out.extend_from_slice(bytes);
-                self.out.push(b'}');
+                partial_metadata(self.version, bytes, &mut self.out);
             }
         }
     }
@@ -187,18 +206,30 @@ pub enum Included<'a> {
     Object(&'a [u8]),
 }
 
-fn list_meta(meta: &ListMeta) -> Tree<'_> {
-    let mut object = Object::default();
-    if !meta.resource_version.is_empty() {
-        object.insert("resourceVersion", Tree::from(&*meta.resource_version));
+/// Writes the PartialObjectMetadata around an object's metadata, as JSON.
+pub fn partial_metadata(version: MetaVersion, metadata: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(br#"{"kind":"PartialObjectMetadata","apiVersion":""#);
+    out.extend_from_slice(version.api_version().as_bytes());
+    out.extend_from_slice(br#"","metadata":"#);
+    out.extend_from_slice(metadata);
+    out.push(b'}');
+}
+
+impl ListMeta {
+    /// The metadata in JSON, without what is empty.
+    pub fn tree(&self) -> Tree<'_> {
+        let mut object = Object::default();
+        if !self.resource_version.is_empty() {
+            object.insert("resourceVersion", Tree::from(&*self.resource_version));
+        }
+        if !self.continue_token.is_empty() {
+            object.insert("continue", Tree::from(&*self.continue_token));
+        }
+        if let Some(count) = self.remaining_item_count {
+            object.insert("remainingItemCount", Tree::Int(count));
+        }
+        Tree::Object(object)
     }
-    if !meta.continue_token.is_empty() {
-        object.insert("continue", Tree::from(&*meta.continue_token));
-    }
-    if let Some(count) = meta.remaining_item_count {
-        object.insert("remainingItemCount", Tree::Int(count));
-    }
-    Tree::Object(object)
 }
 
 impl Column {
@@ -235,7 +266,7 @@ mod tests {
     fn a_table_is_assembled_around_object_bytes() {
         let columns = [Column::new("Name", "string", "d").naming()];
         let meta = ListMeta { resource_version: "7".to_owned(), ..ListMeta::default() };
-        let mut writer = Writer::new(&meta, Some(&columns));
+        let mut writer = Writer::new(MetaVersion::V1, &meta, Some(&columns));
         let object = br#"{"name":"a"}"#;
         writer.row(&vec![Value::from("a")].into(), Some(Included::Metadata(object)));
         writer.row(&vec![Value::from(1)].into(), Some(Included::Object(b"{}")));

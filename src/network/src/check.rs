@@ -3,12 +3,14 @@
 use std::net::Ipv4Addr;
 
 use crate::{
-    Error, netns,
+    Error,
+    links::Links,
+    netns,
     nft::{
         Batch, Chain, Concat, DataType, Element, Expression, Hook, HookType, Load, Register, Reject, Rule,
         Set, SetValue, Socket, Verdict,
     },
-    pods::Links,
+    pods::add_pair,
 };
 
 const R0: Register = Register(0);
@@ -84,7 +86,7 @@ fn try_out((name, fill): &Feature, socket: &mut Socket) -> Option<String> {
 
 async fn make_a_link() -> Result<(), Error> {
     let netns = std::path::Path::new("/proc/thread-self/ns/net");
-    Links::open()?.add_pair("cxcheck", Ipv4Addr::LOCALHOST, netns, 1500).await
+    add_pair(&Links::open()?, "cxcheck", Ipv4Addr::LOCALHOST, netns, 1500).await
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 mod addresses;
 mod host;
 mod host_ports;
-mod links;
 mod sandbox;
+mod veth;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -21,9 +21,9 @@ use ipnet::{IpNet, Ipv4Net};
 
 pub(crate) use host::source_address;
 pub use host_ports::HostPort;
-pub(crate) use links::Links;
+pub(crate) use veth::add_pair;
 
-use crate::{Error, ipv4, names};
+use crate::{Error, ipv4, links::Links, mesh::Backend, names};
 use addresses::Addresses;
 use host_ports::HostPorts;
 
@@ -36,6 +36,8 @@ pub struct PodsConfig {
     pub node_ip: IpAddr,
     /// The network that all pods of the cluster are in.
     pub cluster_cidr: IpNet,
+    /// How pods of other nodes are reached; it decides how large packets of pods may be.
+    pub backend: Backend,
     /// The directory of the address records.
     pub state: PathBuf,
 }
@@ -46,6 +48,7 @@ pub struct Pods {
     instance: String,
     node_ip: Ipv4Addr,
     cluster_cidr: Ipv4Net,
+    backend: Backend,
     addresses: Mutex<Addresses>,
     host_ports: Mutex<HostPorts>,
 }
@@ -59,6 +62,7 @@ impl Pods {
         Ok(Self {
             node_ip: ipv4::address(config.node_ip)?,
             cluster_cidr: ipv4::network(config.cluster_cidr)?,
+            backend: config.backend,
             host_ports: Mutex::new(HostPorts::open(&config.instance, &config.state)?),
             addresses: Mutex::new(Addresses::open(config.state)?),
             instance: config.instance,
@@ -90,10 +94,10 @@ impl Pods {
         let host_end = names::link(&self.instance, sandbox);
         let links = Links::open()?;
         links.delete(&host_end).await?;
-        let mtu = links.default_mtu().await?;
-        links.add_pair(&host_end, address, netns, mtu).await?;
+        let mtu = links.mtu_of_node(self.node_ip).await?.saturating_sub(self.backend.overhead());
+        veth::add_pair(&links, &host_end, address, netns, mtu).await?;
         sandbox::configure(netns, address).await?;
-        links.route_to_pod(&host_end, address, host::source_address(self.node_ip)).await?;
+        veth::route_to_pod(&links, &host_end, address, host::source_address(self.node_ip)).await?;
         if !ports.is_empty() {
             host::allow_loopback(&host_end)?;
             self.host_ports().lead(sandbox, address, ports)?;

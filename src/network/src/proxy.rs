@@ -20,10 +20,7 @@ use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    Error, ipv4, names,
-    pods::{Links, source_address},
-};
+use crate::{Error, ipv4, links::Links, names, pods::source_address};
 use cluster::Cluster;
 use desired::Node;
 use kernel::{Kernel, Table};

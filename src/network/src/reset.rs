@@ -1,9 +1,10 @@
 //! Removes what an instance has on the machine, found by name: nothing else needs to be known of it.
 
 use crate::{
-    Error, names, netns,
+    Error,
+    links::Links,
+    names, netns,
     nft::{Batch, Socket},
-    pods::Links,
 };
 
 /// Removes the tables, links and routes of one instance. Repeatable; the files of the address records are the caller's.

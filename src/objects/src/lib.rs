@@ -4,6 +4,8 @@
 //! function enters with its second caller.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bootstrap_token;
+pub mod certificate_request;
 pub mod node;
 pub mod owner;
 pub mod pod;

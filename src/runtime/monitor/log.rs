@@ -1,6 +1,6 @@
 //! Container output as CRI log lines: `<RFC 3339 time with nanoseconds> <stream> <F or P> <text>`.
 //! Format: kubernetes `design-proposals-archive/node/kubelet-cri-logging.md`. A line longer than [`LIMIT_BYTES`] becomes several
-//! partial ones (`P`) and a full one (`F`).
+//! partial ones (`P`) and a full one (`F`); what comes after the last line end is a partial one.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,10 +29,10 @@ impl Lines {
         self.take(data, now, out);
     }
 
-    /// The stream has ended: what is left is a line.
+    /// The stream has ended: what is left has no line end, which only a partial line can say.
     pub(crate) fn finish(&mut self, now: SystemTime, out: &mut Vec<u8>) {
         if !self.pending.is_empty() {
-            self.emit("F", now, out);
+            self.emit("P", now, out);
         }
     }
 
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_needs_no_line_end() {
-        check(&[b"a\nbc"], &[("F", 1), ("F", 2)]);
+    fn output_without_a_last_line_end_gets_none() {
+        check(&[b"a\nbc"], &[("F", 1), ("P", 2)]);
     }
 
     #[test]

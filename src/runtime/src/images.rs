@@ -7,7 +7,6 @@
 mod archive;
 mod blob;
 mod credentials;
-mod declared;
 mod document;
 mod layers;
 mod pull;

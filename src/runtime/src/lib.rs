@@ -19,6 +19,7 @@ mod filter;
 pub mod images;
 mod limits;
 mod monitor;
+mod mounts;
 mod network;
 mod process;
 mod reset;
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use error::{Error, Result};
+pub use mounts::mounts_below;
 pub use network::{NetworkError, PodNetwork};
 pub use reset::reset;
 

@@ -8,7 +8,8 @@ use nix::sys::signal::Signal;
 
 use crate::cgroups::Cgroups;
 use crate::container::Container;
-use crate::error::{At, Error, Result};
+use crate::error::{Error, Result};
+use crate::mounts::mounts_below;
 use crate::process::{self, Identity};
 use crate::sandbox::Sandbox;
 use crate::shim::sandbox::PAUSE_FILE;
@@ -81,18 +82,6 @@ fn until_done(mut step: impl FnMut() -> Result<()>) -> Result<()> {
             done => return done,
         }
     }
-}
-
-/// Everything mounted below a directory, the innermost first.
-fn mounts_below(root: &Path) -> Result<Vec<PathBuf>> {
-    let Ok(root) = root.canonicalize() else { return Ok(Vec::new()) };
-    let path = "/proc/self/mountinfo";
-    let text = std::fs::read_to_string(path).at("read", path)?;
-    let mount_point = |line: &str| line.split(' ').nth(4).map(|p| PathBuf::from(p.replace("\\040", " ")));
-    let mut mounts: Vec<PathBuf> =
-        text.lines().filter_map(mount_point).filter(|mount| mount.starts_with(&root)).collect();
-    mounts.reverse();
-    Ok(mounts)
 }
 
 fn directories_in(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -6,6 +6,7 @@
 //! the directory that they are given. They answer on a descriptor and exit.
 
 mod create;
+mod devices;
 mod exec;
 pub(crate) mod program;
 pub(crate) mod sandbox;

@@ -51,12 +51,12 @@ impl fmt::Debug for Config {
 
 /// Schedules until cancelled. After a panic it begins anew, from what the informers hold.
 pub async fn run(config: Config) {
-    client::keep_running(NAME, &config.cancel, || schedule(&config)).await;
+    client::keep_running(NAME, &config.cancel, |cancel| schedule(&config, cancel)).await;
 }
 
-async fn schedule(config: &Config) -> Result<(), Infallible> {
+async fn schedule(config: &Config, cancel: CancellationToken) -> Result<(), Infallible> {
     let recorder = Recorder::new(config.client.clone(), NAME, &config.host);
     let scheduler = Scheduler::new(Binder::new(config.client.clone(), recorder));
-    config.cancel.run_until_cancelled(scheduler.run(&config.informers)).await;
+    cancel.run_until_cancelled(scheduler.run(&config.informers)).await;
     Ok(())
 }

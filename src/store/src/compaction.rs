@@ -6,14 +6,15 @@
 //! then found its revision above the horizon has everything it needs. While there is nothing to forget it sleeps, until
 //! the oldest write is old enough or, if there is none, until something is written.
 
+use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Batch, Durability};
+use crate::engine::{Batch, Condition, Durability, Written};
 use crate::record::{self, LogRecord};
-use crate::recovery::encode_number;
+use crate::recovery::{encode_number, number};
 use crate::shared::Shared;
 use crate::{EngineError, EventKind, Revision};
 
@@ -49,7 +50,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cancel: CancellationToken) {
     }
 }
 
-async fn wait(shared: &Shared, next: Next) {
+pub(crate) async fn wait(shared: &Shared, next: Next) {
     match next {
         Next::Now => {}
         Next::In(duration) => tokio::select! {
@@ -66,13 +67,47 @@ async fn wait(shared: &Shared, next: Next) {
 
 /// Forgets one stretch of the log, if it is due; blocks.
 pub(crate) fn forget(shared: &Shared) -> Result<Next, EngineError> {
+    forget_by(shared, |_, removal| shared.engine.write(removal, Durability::Deferred))
+}
+
+/// As [`forget`], where other servers may compact too: what goes is decided by whoever moves the horizon.
+pub(crate) fn forget_shared(shared: &Shared) -> Result<Next, EngineError> {
+    forget_by(shared, |before, removal| {
+        let key = Bytes::from_static(record::HORIZON_KEY);
+        let condition = Condition { key, expected: Some(encode_number(before)) };
+        match shared.engine.write_if(&condition, removal)? {
+            Written::Done => Ok(()),
+            Written::Refused => Err(EngineError::new("another server moved the horizon")),
+        }
+    })
+}
+
+fn forget_by(
+    shared: &Shared,
+    write: impl FnOnce(Revision, Batch) -> Result<(), EngineError>,
+) -> Result<Next, EngineError> {
+    let before = shared.horizon();
     let stretch = due(shared)?;
     let Some(last) = stretch.records.last() else { return Ok(stretch.next) };
     let horizon = last.revision;
     shared.raise_horizon(horizon);
-    shared.engine.write(removal(&stretch.records, horizon), Durability::Deferred)?;
+    write(before, removal(&stretch.records, horizon))?;
     shared.history_shrank(stretch.cost);
     Ok(stretch.next)
+}
+
+/// Counts anew how much history the engine holds, and takes its horizon; blocks.
+pub(crate) fn recount(shared: &Shared) -> Result<(), EngineError> {
+    let snapshot = shared.engine.snapshot();
+    let horizon = number(&*snapshot, record::HORIZON_KEY)?.unwrap_or_default();
+    let mut bytes = 0;
+    shared.history(&*snapshot).log(horizon, |record| {
+        bytes += record.cost();
+        Ok(ControlFlow::Continue(()))
+    })?;
+    shared.horizon_is(horizon);
+    shared.history_is(bytes);
+    Ok(())
 }
 
 /// The records at the old end of the log that may go.

@@ -5,6 +5,7 @@
 
 pub mod fjall;
 pub mod memory;
+pub mod tikv;
 
 use bytes::Bytes;
 use std::ops::Deref;
@@ -68,6 +69,24 @@ impl Batch {
     }
 }
 
+/// What must be true for [`Storage::write_if`] to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// The key that is looked at.
+    pub key: Bytes,
+    /// What it has to hold; `None`: it has to be absent.
+    pub expected: Option<Bytes>,
+}
+
+/// What became of a conditional batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is durable and visible.
+    Done,
+    /// The condition did not hold; nothing was written, and nothing of it will be.
+    Refused,
+}
+
 /// What a scan yields.
 pub type Pair = Result<(Bytes, Bytes), EngineError>;
 
@@ -81,6 +100,17 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// When it is not known to be done; it may or may not be there after a restart.
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError>;
+
+    /// Applies a batch atomically and durably if, at that moment, a key holds what is expected; for engines that
+    /// several processes have open. Of two conditional batches that change the same key only one expectation holds.
+    ///
+    /// # Errors
+    /// When the outcome is not known: it may be done now, or later. Only a later conditional batch over the same key
+    /// that was done rules the latter out.
+    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
+        let _ = (condition, batch);
+        Err(EngineError::new("this engine belongs to one process and writes nothing under a condition"))
+    }
 
     /// A view of the present that later writes do not change.
     fn snapshot(&self) -> Box<dyn Snapshot>;
@@ -127,6 +157,14 @@ pub trait Snapshot: Send {
     /// # Errors
     /// When the engine cannot read it.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// The values of several keys, in their order; for engines to which every question is a journey.
+    ///
+    /// # Errors
+    /// As [`Snapshot::get`].
+    fn get_all(&self, keys: &[Bytes]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
 
     /// The pairs with `from <= key < to`, in order.
     fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> Box<dyn Iterator<Item = Pair> + 'a>;

@@ -33,6 +33,11 @@ impl Value {
         Self { head: bytes, tail: None }
     }
 
+    /// What stands before the hole and behind it; `None` without a hole.
+    pub(crate) fn parts(&self) -> (&Bytes, Option<&Bytes>) {
+        (&self.head, self.tail.as_ref())
+    }
+
     /// The most bytes it can take once its hole is filled.
     pub(crate) fn size(&self) -> usize {
         const LONGEST_REVISION: usize = 20;

@@ -80,6 +80,10 @@ pub enum CommitError {
     /// An earlier write failed in the engine; nothing is written any more until the store is opened anew.
     #[error("the store takes no writes since its engine failed: {0}")]
     Poisoned(String),
+    /// Several servers share the store and none of those that can be reached owns the order of writes; the write was
+    /// not done and may be tried again.
+    #[error("the store takes no writes at the moment: {0}")]
+    Unavailable(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

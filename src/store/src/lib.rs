@@ -11,6 +11,9 @@
 //! list_at, watch: earlier  ←  history  ←  engine  ←  compaction (forgets)
 //! ```
 //!
+//! One process has the engine ([`Store::open`]), or several share it and are one store ([`Store::join`]): then one of them
+//! orders the writes, the others forward to it and follow its log (`cluster`, `docs/decisions/0018`).
+//!
 //! # Promises
 //!
 //! - **Revisions** are dense: every write that is done gets the next one, and no other number is ever used. A store that
@@ -18,7 +21,8 @@
 //! - **Durable before acknowledged**: when a commit returns, its write has been synced. When it returns
 //!   [`CommitError::Unknown`] the write may or may not have been done; after any other error it was not.
 //! - **Linearizable**: a precondition is decided against the newest version there is, at the write's place in the order;
-//!   whoever was answered, or saw an event, finds that write in every later read.
+//!   whoever was answered, or saw an event, finds that write in every later read. Where several servers are one store, that
+//!   holds on the server that answered; on any other after [`Store::catch_up`].
 //! - **Lists** at a revision are exact: all of what was there then and nothing else, or [`ReadError::Compacted`]. Each
 //!   revision stays readable for [`Options::horizon`], unless the history outgrows [`Options::history_limit`].
 //! - **Watches** are *filtered* (events of the range only), *ordered* (by revision), *unique* (each event once),
@@ -59,6 +63,8 @@ mod store;
 mod sequencer;
 mod shared;
 
+mod cluster;
+
 mod current;
 mod fanout;
 mod ring;
@@ -72,7 +78,8 @@ pub mod engine;
 mod compaction;
 mod recovery;
 
-pub use engine::{Engine, fjall, memory};
+pub use cluster::Peer;
+pub use engine::{Engine, fjall, memory, tikv};
 pub use entry::{Attributes, Committed, Entry, Event, EventKind, Precondition, Revision, Value, Write};
 pub use error::{CommitError, EngineError, OpenError, ReadError, WatchError};
 pub use key::{Key, Range};

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::cluster::ledger::{self, Tip};
 use crate::current::Current;
-use crate::engine::{Batch, Durability, Snapshot};
+use crate::engine::{Batch, Condition, Durability, Snapshot};
 use crate::history::History;
 use crate::record;
 use crate::shared::Recovered;
@@ -37,12 +38,53 @@ pub(crate) fn recover(engine: &Engine, options: &Options) -> Result<Recovered, O
     }
 }
 
+/// As [`recover`], for an engine that other servers may be writing to: the moment of one snapshot.
+pub(crate) fn recover_shared(engine: &Engine, options: &Options) -> Result<Recovered, OpenError> {
+    loop {
+        let snapshot = engine.snapshot();
+        match number(&*snapshot, record::FORMAT_KEY)? {
+            Some(record::FORMAT) => {
+                let recovered = read(&*snapshot, options)?;
+                let ledger = ledger::read(&*snapshot)?;
+                return match ledger.tip.revision {
+                    tip if tip == recovered.tip => Ok(recovered),
+                    tip if tip < recovered.tip => {
+                        Err(hole(&recovered, format!("a tip of {}", recovered.tip)))
+                    }
+                    tip => Err(OpenError::Lost {
+                        recovered: recovered.tip,
+                        acknowledged: tip,
+                        evidence: "recorded with the newest batch".to_owned(),
+                    }),
+                };
+            }
+            Some(found) => return Err(OpenError::Format { found, supported: record::FORMAT }),
+            None => begin_shared(engine, &*snapshot)?,
+        }
+    }
+}
+
+/// Makes an empty engine a store, unless another server is quicker.
+fn begin_shared(engine: &Engine, snapshot: &dyn Snapshot) -> Result<(), OpenError> {
+    check_empty(snapshot)?;
+    let mut batch = Batch::default();
+    batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
+    batch.put(record::HORIZON_KEY, encode_number(FRESH));
+    batch.put(ledger::TIP_KEY, Tip { revision: FRESH, ..Tip::default() }.encode());
+    let absent = Condition { key: Bytes::from_static(record::FORMAT_KEY), expected: None };
+    engine.write_if(&absent, batch)?;
+    Ok(())
+}
+
+fn check_empty(snapshot: &dyn Snapshot) -> Result<(), OpenError> {
+    let Some(pair) = snapshot.scan(b"", b"\xff").next() else { return Ok(()) };
+    let (name, _) = pair?;
+    Err(OpenError::Damaged(format!("it has no format but a record {}", name.escape_ascii())))
+}
+
 /// Makes an empty engine a store. One that has lost its beginning is not empty, or is known to have held something.
 fn begin(engine: &Engine, snapshot: &dyn Snapshot) -> Result<Recovered, OpenError> {
-    if let Some(pair) = snapshot.scan(b"", b"\xff").next() {
-        let (name, _) = pair?;
-        return Err(OpenError::Damaged(format!("it has no format but a record {}", name.escape_ascii())));
-    }
+    check_empty(snapshot)?;
     if engine.acknowledged()?.is_none() {
         let mut batch = Batch::default();
         batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
@@ -107,7 +149,8 @@ fn hole(recovered: &Recovered, missing: String) -> OpenError {
     OpenError::Hole { missing, horizon: recovered.horizon, tip: recovered.tip }
 }
 
-fn number(snapshot: &dyn Snapshot, key: &[u8]) -> Result<Option<u64>, OpenError> {
+/// Reads what [`encode_number`] wrote.
+pub(crate) fn number(snapshot: &dyn Snapshot, key: &[u8]) -> Result<Option<u64>, EngineError> {
     let Some(bytes) = snapshot.get(key)? else { return Ok(None) };
     let bytes: [u8; 8] = bytes.as_ref().try_into().map_err(EngineError::new)?;
     Ok(Some(u64::from_be_bytes(bytes)))

@@ -10,10 +10,11 @@
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-mod group;
+pub(crate) mod group;
 
+use crate::engine::{Batch, Durability};
 use crate::shared::Shared;
-use crate::{Attributes, CommitError, Committed, Key, Precondition, Write};
+use crate::{Attributes, CommitError, Committed, Key, Precondition, Revision, Write};
 use group::Group;
 
 /// What the sequencer is asked to do.
@@ -67,15 +68,25 @@ fn serve(shared: &Shared, waiting: &mut Vec<Command>, time_ms: u64) -> bool {
             Command::Commit(_) if stopped => refuse(command),
             Command::Commit(request) => {
                 if !group.has_room(&request) {
-                    group.commit();
+                    group.commit(|batch, last| write(shared, batch, last));
                     group = Group::new(shared, time_ms, 1);
                 }
                 group.add(request);
             }
         }
     }
-    group.commit();
+    group.commit(|batch, last| write(shared, batch, last));
     stopped
+}
+
+/// Hands the engine a group that ends with `last`, and waits for the disk.
+fn write(shared: &Shared, batch: Batch, last: Revision) -> Result<(), CommitError> {
+    let engine = &shared.engine;
+    let written = engine.write(batch, Durability::Synced).and_then(|()| engine.acknowledge(last));
+    written.map_err(|error| {
+        shared.poison(&error.to_string());
+        CommitError::Unknown(error.to_string())
+    })
 }
 
 fn refuse(command: Command) {
@@ -85,12 +96,12 @@ fn refuse(command: Command) {
 }
 
 /// Whoever asked may have gone; the write is done all the same.
-fn answer(to: oneshot::Sender<Outcome>, outcome: Outcome) {
+pub(crate) fn answer(to: oneshot::Sender<Outcome>, outcome: Outcome) {
     drop(to.send(outcome));
 }
 
 /// Poisons the store when the sequencer panics, so that later writes are told.
-struct Fuse<'a>(&'a Shared);
+pub(crate) struct Fuse<'a>(pub(crate) &'a Shared);
 
 impl Drop for Fuse<'_> {
     fn drop(&mut self) {

@@ -13,12 +13,16 @@ use crate::current::{Current, Entries, undo};
 use crate::engine::Snapshot;
 use crate::fanout::{Fanout, Subscriber, Ticket};
 use crate::history::History;
+use crate::record;
+use crate::recovery::number;
 use crate::ring::Ring;
 use crate::{Engine, Entry, Event, Key, Options, Range, ReadError, Revision};
 
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) options: Options,
+    /// Whether other servers write to the same engine.
+    joined: bool,
     state: RwLock<State>,
     tip: watch::Sender<Revision>,
     horizon: AtomicU64,
@@ -63,7 +67,7 @@ pub(crate) enum CatchUp {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: Engine, options: Options, recovered: Recovered) -> Self {
+    pub(crate) fn new(engine: Engine, options: Options, joined: bool, recovered: Recovered) -> Self {
         let ring = Ring::new(recovered.tip, options.ring, options.ring_bytes);
         let state = State {
             current: recovered.current,
@@ -75,6 +79,7 @@ impl Shared {
         Self {
             engine,
             options,
+            joined,
             state: RwLock::new(state),
             tip: watch::Sender::new(recovered.tip),
             horizon: AtomicU64::new(recovered.horizon),
@@ -129,6 +134,21 @@ impl Shared {
             return Err(ReadError::Future { tip });
         }
         Ok(())
+    }
+
+    /// As [`Shared::check_readable`], for a snapshot of the engine. Where other servers compact, it is the snapshot that
+    /// knows the horizon.
+    pub(crate) fn check_snapshot(
+        &self,
+        snapshot: &dyn Snapshot,
+        revision: Revision,
+    ) -> Result<(), ReadError> {
+        if self.joined {
+            let horizon = number(snapshot, record::HORIZON_KEY)
+                .map_err(|error| ReadError::Engine(error.to_string()))?;
+            self.raise_horizon(horizon.unwrap_or_default());
+        }
+        self.check_readable(revision)
     }
 
     /// The history as a snapshot of the engine has it, up to what is published.
@@ -215,6 +235,11 @@ impl Shared {
         self.horizon.fetch_max(horizon, Ordering::SeqCst);
     }
 
+    /// Takes the horizon that the engine holds: an attempt to raise it may have failed after this server had raised its own.
+    pub(crate) fn horizon_is(&self, horizon: Revision) {
+        self.horizon.store(horizon, Ordering::SeqCst);
+    }
+
     pub(crate) fn history_bytes(&self) -> u64 {
         self.history_bytes.load(Ordering::Relaxed)
     }
@@ -224,6 +249,11 @@ impl Shared {
         if before + bytes > self.options.history_limit {
             self.history_full.notify_one();
         }
+    }
+
+    /// Says how much history there is, where others have added to it and taken from it.
+    pub(crate) fn history_is(&self, bytes: u64) {
+        self.history_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub(crate) fn history_shrank(&self, bytes: u64) {

@@ -10,6 +10,9 @@ mod list;
 
 pub use list::{Page, Snapshot};
 
+use crate::cluster::membership::Membership;
+use crate::cluster::wire::Forward;
+use crate::cluster::{self, Peer};
 use crate::engine::Engine;
 use crate::history::History;
 use crate::sequencer::{Command, Request};
@@ -30,12 +33,21 @@ const QUEUE: usize = 4096;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    writes: Writes,
     background: Arc<Background>,
 }
 
+/// Who orders the writes.
+#[derive(Clone)]
+enum Writes {
+    /// This process alone.
+    Alone(mpsc::Sender<Command>),
+    /// One of several servers.
+    Joined(Membership),
+}
+
 /// What runs beside the callers: the sequencer's thread, which ends when nobody can send it commands any more, and the
-/// compaction, which ends when this is dropped.
+/// compaction and the connections to other servers, which end when this is dropped.
 struct Background {
     running: TaskTracker,
     compaction: CancellationToken,
@@ -56,7 +68,7 @@ impl Store {
         let recover = move || {
             let recovered = recovery::recover(&engine, &options)?;
             let time_ms = recovered.time_ms;
-            Ok::<_, OpenError>((Arc::new(Shared::new(engine, options, recovered)), time_ms))
+            Ok::<_, OpenError>((Arc::new(Shared::new(engine, options, false, recovered)), time_ms))
         };
         let recovered = tokio::task::spawn_blocking(recover).await;
         let (shared, time_ms) = recovered.map_err(EngineError::new)??;
@@ -71,7 +83,27 @@ impl Store {
         };
         std::thread::Builder::new().name("sequencer".to_owned()).spawn(sequence).map_err(EngineError::new)?;
         background.running.spawn(compaction::run(shared.clone(), background.compaction.clone()));
-        Ok(Self { shared, commands, background: Arc::new(background) })
+        Ok(Self { shared, writes: Writes::Alone(commands), background: Arc::new(background) })
+    }
+
+    /// As [`Store::open`], for an engine that other servers have open too: they are one store, a client may write to and
+    /// read from any. Returns once this server knows who orders the writes.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; an engine that belongs to one process cannot be joined.
+    pub async fn join(engine: Engine, options: Options, peer: Peer) -> Result<Self, OpenError> {
+        let options = cluster::member::bounded(options);
+        let recover = move || {
+            let recovered = recovery::recover_shared(&engine, &options)?;
+            let time_ms = recovered.time_ms;
+            Ok::<_, OpenError>((Arc::new(Shared::new(engine, options, true, recovered)), time_ms))
+        };
+        let recovered = tokio::task::spawn_blocking(recover).await;
+        let (shared, time_ms) = recovered.map_err(EngineError::new)??;
+        let background = Background { running: TaskTracker::new(), compaction: CancellationToken::new() };
+        let (running, cancel) = (&background.running, &background.compaction);
+        let joined = cluster::join(shared.clone(), time_ms, peer, running, cancel).await?;
+        Ok(Self { shared, writes: Writes::Joined(joined), background: Arc::new(background) })
     }
 
     /// Writes one key; answers once the write is durable and published. Whether it is done when the future is dropped
@@ -99,16 +131,47 @@ impl Store {
         }
         // Here, on the caller's thread, and not on the sequencer's, of which there is only one.
         let attributes = (options.extract)(&key, &write.value().preview());
+        let commands = match &self.writes {
+            Writes::Alone(commands) => commands,
+            Writes::Joined(joined) => {
+                return joined.commit(Forward { key, precondition, write }, attributes).await;
+            }
+        };
         let (answer, outcome) = oneshot::channel();
         let request = Request { key, precondition, write, attributes, answer };
-        self.commands.send(Command::Commit(request)).await.map_err(|_| CommitError::Closed)?;
+        commands.send(Command::Commit(request)).await.map_err(|_| CommitError::Closed)?;
         outcome.await.unwrap_or_else(|_| Err(CommitError::Unknown("the sequencer has ended".to_owned())))
     }
 
     /// Whether writes can be taken: not after the engine failed, and not after the store was closed.
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.shared.poisoned().is_none() && !self.commands.is_closed()
+        let is_closed = match &self.writes {
+            Writes::Alone(commands) => commands.is_closed(),
+            Writes::Joined(joined) => joined.is_closed(),
+        };
+        self.shared.poisoned().is_none() && !is_closed
+    }
+
+    /// Whether this process orders the writes: always, unless several share the engine and another one does.
+    #[must_use]
+    pub fn orders_writes(&self) -> bool {
+        match &self.writes {
+            Writes::Alone(_) => true,
+            Writes::Joined(joined) => joined.orders_writes(),
+        }
+    }
+
+    /// Returns once this store has every write that was answered before this was called, by whatever server: a read that
+    /// follows is linearizable. At once where one process has the engine.
+    ///
+    /// # Errors
+    /// [`ReadError::Engine`] when that cannot be found out, or takes too long.
+    pub async fn catch_up(&self) -> Result<(), ReadError> {
+        match &self.writes {
+            Writes::Alone(_) => Ok(()),
+            Writes::Joined(joined) => joined.catch_up().await,
+        }
     }
 
     /// The newest published revision; 1 in a store that was never written to.
@@ -212,8 +275,11 @@ impl Store {
     /// Finishes the writes that wait, makes everything durable and ends; later writes are refused, watches end once they
     /// have delivered what waits for them, reads go on.
     pub async fn shutdown(&self) {
-        // An error says that it has ended already.
-        drop(self.commands.send(Command::Stop).await);
+        match &self.writes {
+            // An error says that it has ended already.
+            Writes::Alone(commands) => drop(commands.send(Command::Stop).await),
+            Writes::Joined(joined) => joined.stop().await,
+        }
         self.background.compaction.cancel();
         self.background.running.close();
         self.background.running.wait().await;
@@ -234,7 +300,7 @@ impl Store {
         let shared = self.shared.clone();
         let read = move || {
             let snapshot = shared.engine.snapshot();
-            shared.check_readable(revision)?;
+            shared.check_snapshot(&*snapshot, revision)?;
             let history = shared.history(&*snapshot);
             read(&history).map_err(|error| ReadError::Engine(error.to_string()))
         };

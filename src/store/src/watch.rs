@@ -139,7 +139,7 @@ impl Watch {
         let (shared, range, after) = (self.shared.clone(), self.range.clone(), self.position);
         let read = move || {
             let snapshot = shared.engine.snapshot();
-            shared.check_readable(after)?;
+            shared.check_snapshot(&*snapshot, after)?;
             let history = shared.history(&*snapshot);
             history.events(&range, after, STRETCH).map_err(|error| ReadError::Engine(error.to_string()))
         };

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod api;
+pub mod compare;
 pub mod upstream;
 
 pub use api::Api;

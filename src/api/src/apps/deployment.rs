@@ -63,20 +63,22 @@ impl Kind for Deployment {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = self.validate();
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(self.validate());
         let (new, old) = (spec_of(self), spec_of(old));
-        errors.extend(checks::immutable(&new.selector, &old.selector, &Path::new("spec.selector")));
+        errors.extend(replicas::validate_selector_unchanged(&new.selector, &old.selector));
         errors
     }
 
-    fn prepare_for_status_update(&mut self, old: &Self) {
+    fn prepare_for_status_update(&mut self, old: &Self, _cx: &Context) {
         self.spec = old.spec.clone();
         self.metadata.labels = old.metadata.labels.clone();
     }
 
     fn validate_status_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
         let (status, old) = (status_of(self), status_of(old));
-        let mut errors = validate_status(&status);
+        errors.extend(validate_status(&status));
         if checks::is_decremented(status.collision_count, old.collision_count) {
             let count = status.collision_count.unwrap_or_default();
             let path = Path::new("status.collisionCount");
@@ -111,7 +113,7 @@ impl Kind for Deployment {
             cells::age_of(&self.metadata, now),
             containers,
             images,
-            cells::selector(spec.map(|spec| &spec.selector)),
+            cells::selector(spec.map(|spec| &spec.selector), "<invalid>"),
         ]
     }
 

@@ -62,19 +62,21 @@ impl Kind for ReplicaSet {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = self.validate();
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(self.validate());
         let (new, old) = (spec_of(self), spec_of(old));
-        errors.extend(checks::immutable(&new.selector, &old.selector, &Path::new("spec.selector")));
+        errors.extend(replicas::validate_selector_unchanged(&new.selector, &old.selector));
         errors
     }
 
-    fn prepare_for_status_update(&mut self, old: &Self) {
+    fn prepare_for_status_update(&mut self, old: &Self, _cx: &Context) {
         self.spec = old.spec.clone();
     }
 
-    fn validate_status_update(&self, _old: &Self) -> ErrorList {
+    fn validate_status_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
         let status = self.status.clone().unwrap_or_default();
-        Counts {
+        let counts = Counts {
             replicas: status.replicas,
             parts: &[
                 ("fullyLabeledReplicas", status.fully_labeled_replicas),
@@ -87,8 +89,9 @@ impl Kind for ReplicaSet {
             ],
             ready: status.ready_replicas,
             available: status.available_replicas,
-        }
-        .validate()
+        };
+        errors.extend(counts.validate());
+        errors
     }
 
     fn columns() -> Vec<Column> {
@@ -118,7 +121,7 @@ impl Kind for ReplicaSet {
             cells::age_of(&self.metadata, now),
             containers,
             images,
-            cells::selector(spec.map(|spec| &spec.selector)),
+            cells::selector(spec.map(|spec| &spec.selector), "<error>"),
         ]
     }
 
@@ -141,7 +144,7 @@ fn spec_of(set: &ReplicaSet) -> ReplicaSetSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{context, errors_of, object};
+    use crate::testing::{context, errors_of, object, stored};
 
     const SET: &str = r#"{"metadata":{"name":"a"},"spec":{"selector":{"matchLabels":{"a":"b"}},
         "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"i"}]}}}}"#;
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn counts_of_the_status_fit_together() {
-        let set: ReplicaSet = object(r#"{"status":{"replicas":1,"readyReplicas":2,"availableReplicas":3}}"#);
+        let set: ReplicaSet = stored(r#"{"status":{"replicas":1,"readyReplicas":2,"availableReplicas":3}}"#);
         let errors: Vec<String> = set.validate_status_update(&set).iter().map(ToString::to_string).collect();
         assert_eq!(
             errors,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::json::Tree;
 use machinery::names;
 use machinery::selector::label;
 
@@ -28,7 +29,7 @@ pub(super) fn validate(
     }
     errors.extend(checks::label_selector(Some(selector), &path));
     match label::Selector::from_label_selector(Some(selector)) {
-        Err(_) => errors.push(Error::invalid(&path, selector, "invalid label selector")),
+        Err(_) => errors.push(Error::invalid(&path, shown(selector), "invalid label selector")),
         Ok(parsed) => {
             let matches = |labels: &ObjectMeta| {
                 let labels = labels.labels.as_ref();
@@ -38,6 +39,17 @@ pub(super) fn validate(
         }
     }
     errors
+}
+
+/// A selector as messages show it.
+fn shown(selector: &LabelSelector) -> Tree<'static> {
+    checks::in_order("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", selector)
+}
+
+/// The selector is decided once.
+pub(super) fn validate_selector_unchanged(new: &LabelSelector, old: &LabelSelector) -> Option<Error> {
+    let same = checks::same("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", new, old);
+    (!same).then(|| Error::invalid(&Path::new("spec.selector"), shown(new), "field is immutable"))
 }
 
 fn is_empty(selector: &LabelSelector) -> bool {
@@ -116,13 +128,17 @@ pub(super) fn warnings(
     let mut warnings = vec![];
     let Some(old) = old else {
         warnings.extend(long_name(meta));
-        warnings.extend(template.map(pod::template::warnings).unwrap_or_default());
+        warnings.extend(template.map(template_warnings).unwrap_or_default());
         return warnings;
     };
     if meta.generation != old.generation {
-        warnings.extend(template.map(pod::template::warnings).unwrap_or_default());
+        warnings.extend(template.map(template_warnings).unwrap_or_default());
     }
     warnings
+}
+
+fn template_warnings(template: &PodTemplateSpec) -> Vec<String> {
+    pod::template::warnings(template, &Path::new("spec.template"))
 }
 
 fn long_name(meta: &ObjectMeta) -> Option<String> {

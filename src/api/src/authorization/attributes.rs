@@ -3,10 +3,20 @@
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReviewSpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, ObjectMeta};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::json::Tree;
+use machinery::meta;
 
 use crate::checks;
+
+const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const NON_RESOURCE: &str = "io.k8s.api.authorization.v1.NonResourceAttributes";
+
+/// A path as messages show it.
+pub(super) fn shown(attributes: &NonResourceAttributes) -> Tree<'static> {
+    checks::internal(NON_RESOURCE, attributes)
+}
 
 /// A review asks about a resource or about a path, never both.
 pub(super) fn validate(
@@ -17,7 +27,7 @@ pub(super) fn validate(
     match (resource, non_resource) {
         (Some(_), Some(attributes)) => {
             let detail = "cannot be specified in combination with resourceAttributes";
-            vec![Error::invalid(&path.child("nonResourceAttributes"), attributes, detail)]
+            vec![Error::invalid(&path.child("nonResourceAttributes"), shown(attributes), detail)]
         }
         (None, None) => {
             let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
@@ -52,6 +62,10 @@ pub(super) fn validate_selectors(resource: Option<&ResourceAttributes>) -> Error
             count,
             &path.child("fieldSelector"),
         ));
+        let path = path.child("fieldSelector.requirements");
+        for (index, requirement) in selector.requirements.iter().flatten().enumerate() {
+            errors.extend(validate_field_requirement(requirement, &path.index(index)));
+        }
     }
     if let Some(selector) = &resource.label_selector {
         let count = selector.requirements.as_ref().map_or(0, Vec::len);
@@ -60,6 +74,31 @@ pub(super) fn validate_selectors(resource: Option<&ResourceAttributes>) -> Error
             count,
             &path.child("labelSelector"),
         ));
+        let path = path.child("labelSelector.requirements");
+        for (index, requirement) in selector.requirements.iter().flatten().enumerate() {
+            errors.extend(meta::validate_label_requirement(requirement, &path.index(index)));
+        }
+    }
+    errors
+}
+
+/// Operators that only newer servers know are let through.
+fn validate_field_requirement(requirement: &FieldSelectorRequirement, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if requirement.key.is_empty() {
+        errors.push(Error::required(&path.child("key"), "must be specified"));
+    }
+    let has_values = requirement.values.as_ref().is_some_and(|values| !values.is_empty());
+    match requirement.operator.as_str() {
+        "In" | "NotIn" if !has_values => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(Error::required(&path.child("values"), detail));
+        }
+        "Exists" | "DoesNotExist" if has_values => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(Error::forbidden(&path.child("values"), detail));
+        }
+        _ => {}
     }
     errors
 }
@@ -82,5 +121,6 @@ fn validate_selector(raw: &str, requirements: usize, path: &Path) -> Option<Erro
 pub(super) fn validate_meta(meta: &ObjectMeta, allowed: &ObjectMeta, detail: &str) -> Option<Error> {
     let mut rest = meta.clone();
     rest.managed_fields = None;
-    (rest != *allowed).then(|| Error::invalid(&Path::new("metadata"), meta, detail))
+    (!checks::same(META, &rest, allowed))
+        .then(|| Error::invalid(&Path::new("metadata"), checks::in_order(META, meta), detail))
 }

@@ -27,7 +27,11 @@ impl Kind for LocalSubjectAccessReview {
         }
         if let Some(attributes) = &self.spec.non_resource_attributes {
             let path = Path::new("spec.nonResourceAttributes");
-            errors.push(Error::invalid(&path, attributes, "disallowed on this kind of request"));
+            errors.push(Error::invalid(
+                &path,
+                attributes::shown(attributes),
+                "disallowed on this kind of request",
+            ));
         }
         errors
     }

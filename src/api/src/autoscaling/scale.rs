@@ -36,7 +36,8 @@ pub(crate) fn scale(
             creation_timestamp: meta.creation_timestamp.clone(),
             ..Default::default()
         },
-        spec: Some(ScaleSpec { replicas: wanted }),
+        // Its JSON has no zero.
+        spec: Some(ScaleSpec { replicas: wanted.filter(|replicas| *replicas != 0) }),
         status: Some(ScaleStatus {
             replicas: present,
             selector: Some(label::Selector::from_label_selector(Some(selector)).ok()?.to_string()),

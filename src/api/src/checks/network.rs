@@ -22,12 +22,30 @@ fn parse_padded(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| octets.into())
 }
 
-/// An address in a field that upstream checks loosely.
+/// An address in a field that once was checked loosely: it need not be in canonical form.
 pub(crate) fn legacy_ip(text: &str, path: &Path) -> ErrorList {
-    if parse_ip(text).is_some() {
-        return ErrorList::new();
+    let detail = match (parse_ip(text), text.parse::<IpAddr>()) {
+        (None, _) => "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+        (Some(_), Err(_)) => "must not have leading 0s",
+        (Some(_), Ok(address)) if is_mapped(address) => "must not be an IPv4-mapped IPv6 address",
+        _ => return ErrorList::new(),
+    };
+    vec![Error::invalid(path, text, detail)]
+}
+
+/// An address in a field that was never checked loosely.
+pub(crate) fn strict_ip(text: &str, path: &Path) -> ErrorList {
+    let errors = legacy_ip(text, path);
+    match parse_ip(text) {
+        Some(address) if errors.is_empty() && address.to_string() != text => {
+            vec![Error::invalid(path, text, format!("must be in canonical form (\"{address}\")"))]
+        }
+        _ => errors,
     }
-    vec![Error::invalid(path, text, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+}
+
+fn is_mapped(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some())
 }
 
 /// An address that traffic may be sent to by way of endpoints.
@@ -104,12 +122,21 @@ impl Cidr {
     }
 }
 
-/// An address block in a field that upstream checks loosely.
+/// An address block in a field that once was checked loosely: it need not be in canonical form.
 pub(crate) fn legacy_cidr(text: &str, path: &Path) -> ErrorList {
-    if Cidr::parse(text).is_some() {
-        return ErrorList::new();
-    }
-    vec![Error::invalid(path, text, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")]
+    let detail = match Cidr::parse(text) {
+        None => "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+        Some(_) if has_leading_zeros(text) => "must not have leading 0s in IP or prefix length",
+        Some(cidr) if is_mapped(cidr.address) => "must not have an IPv4-mapped IPv6 address",
+        Some(cidr) if cidr.network() != cidr.address => "must not have bits set beyond the prefix length",
+        Some(_) => return ErrorList::new(),
+    };
+    vec![Error::invalid(path, text, detail)]
+}
+
+fn has_leading_zeros(cidr: &str) -> bool {
+    let (address, prefix) = cidr.split_once('/').unwrap_or((cidr, ""));
+    address.parse::<IpAddr>().is_err() || (prefix.len() > 1 && prefix.starts_with('0'))
 }
 
 /// Warnings about an address that is read but not in its standard form.

@@ -14,6 +14,7 @@ impl Kind for Lease {
     const NAMESPACED: bool = true;
     const ALLOW_CREATE_ON_UPDATE: bool = true;
     const ALLOW_UNCONDITIONAL_UPDATE: bool = false;
+    const CHECKS_FINALIZERS: bool = false;
 
     /// Coordinated leader election is off by default upstream and absent here.
     fn prepare_for_create(&mut self, _cx: &Context) {
@@ -25,6 +26,12 @@ impl Kind for Lease {
 
     fn validate(&self) -> ErrorList {
         self.spec.as_ref().map(validate_spec).unwrap_or_default()
+    }
+
+    fn validate_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(self.validate());
+        errors
     }
 
     fn prepare_for_update(&mut self, _old: &Self, cx: &Context) {

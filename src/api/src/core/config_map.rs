@@ -9,14 +9,13 @@ use machinery::table::Column;
 use serde_json::Value;
 
 use super::data;
-use crate::cells;
 use crate::kind::Kind;
+use crate::{cells, checks};
 
 impl Kind for ConfigMap {
     const SINGULAR: &'static str = "configmap";
     const SHORT_NAMES: &'static [&'static str] = &["cm"];
     const NAMESPACED: bool = true;
-    const ALLOW_CREATE_ON_UPDATE: bool = true;
 
     fn validate(&self) -> ErrorList {
         let mut errors = data::keys(self.data.as_ref(), &Path::new("data"));
@@ -36,12 +35,13 @@ impl Kind for ConfigMap {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = ErrorList::new();
+        let mut errors = checks::metadata_update(self, old);
         if old.immutable == Some(true) {
             errors.extend(data::immutable(self.immutable == Some(true), "immutable"));
             errors.extend(data::immutable(self.data == old.data, "data"));
             errors.extend(data::immutable(self.binary_data == old.binary_data, "binaryData"));
         }
+        errors.extend(checks::metadata(self));
         errors.extend(self.validate());
         errors
     }

@@ -16,6 +16,8 @@ impl Kind for Endpoints {
     const SINGULAR: &'static str = "endpoints";
     const SHORT_NAMES: &'static [&'static str] = &["ep"];
     const NAMESPACED: bool = true;
+    const DEPRECATION: Option<&'static str> =
+        Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice");
     const ALLOW_CREATE_ON_UPDATE: bool = true;
 
     fn set_defaults(&mut self) {
@@ -35,7 +37,12 @@ impl Kind for Endpoints {
 
     /// Subsets that were stored under older rules may stay.
     fn validate_update(&self, old: &Self) -> ErrorList {
-        if self.subsets == old.subsets { vec![] } else { self.validate() }
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(checks::metadata(self));
+        if self.subsets != old.subsets {
+            errors.extend(self.validate());
+        }
+        errors
     }
 
     fn warnings(&self, _old: Option<&Self>) -> Vec<String> {

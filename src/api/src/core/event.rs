@@ -31,6 +31,14 @@ impl Kind for Event {
         validate(self, "reportingComponent")
     }
 
+    fn validate_create(&self) -> ErrorList {
+        self.validate()
+    }
+
+    fn validate_update(&self, _old: &Self) -> ErrorList {
+        self.validate()
+    }
+
     fn columns() -> Vec<Column> {
         columns()
     }

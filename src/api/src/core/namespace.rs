@@ -11,7 +11,6 @@ use crate::kind::{Context, Kind, Selectable, Subresource};
 use crate::{cells, checks, names};
 
 const FINALIZER: &str = "kubernetes";
-const STANDARD_FINALIZERS: &[&str] = &[FINALIZER, "orphan", "foregroundDeletion"];
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Kind for Namespace {
@@ -21,6 +20,7 @@ impl Kind for Namespace {
     // A namespace is emptied by its controller, never by deleting the collection.
     const VERBS: &'static [&'static str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
     const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status];
+    const RETURNS_DELETED: bool = true;
     const FIELDS: &'static [Selectable] = &[Selectable::new("status.phase", &[&["status", "phase"]])];
 
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
@@ -59,21 +59,28 @@ impl Kind for Namespace {
         self.status = old.status.clone();
     }
 
-    fn prepare_for_status_update(&mut self, old: &Self) {
+    fn prepare_for_status_update(&mut self, old: &Self, _cx: &Context) {
         self.spec = old.spec.clone();
     }
 
-    fn validate_status_update(&self, _old: &Self) -> ErrorList {
+    fn validate_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata(self);
+        errors.extend(self.validate());
+        errors.extend(checks::metadata_update(self, old));
+        errors
+    }
+
+    fn validate_status_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
         let phase = self.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default();
         let (expected, detail) = match self.metadata.deletion_timestamp {
             None => ("Active", "may only be 'Active' if `deletionTimestamp` is empty"),
             Some(_) => ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty"),
         };
-        if phase == expected {
-            vec![]
-        } else {
-            vec![Error::invalid(&Path::new("status.Phase"), phase, detail)]
+        if phase != expected {
+            errors.push(Error::invalid(&Path::new("status.Phase"), phase, detail));
         }
+        errors
     }
 
     fn columns() -> Vec<Column> {
@@ -96,17 +103,14 @@ fn label_with_name(namespace: &mut Namespace) {
 
 fn finalizer(name: &str, path: &Path) -> ErrorList {
     let mut errors = checks::qualified_name(name, path);
-    if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) {
-        let detail = "name is neither a standard finalizer name nor is it fully qualified";
-        errors.push(Error::invalid(path, name, detail));
-    }
+    errors.extend(checks::kube_finalizer(name, path));
     errors
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{context, errors_of, object};
+    use crate::testing::{context, errors_of, object, stored};
 
     #[test]
     fn a_new_namespace_is_active_labelled_and_finalized() {
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn phase_follows_deletion() {
-        let namespace: Namespace = object(r#"{"status":{"phase":"Terminating"}}"#);
+        let namespace: Namespace = stored(r#"{"status":{"phase":"Terminating"}}"#);
         let errors = namespace.validate_status_update(&namespace);
         assert_eq!(errors.len(), 1);
     }

@@ -3,8 +3,10 @@
 //! [`template`] is what ReplicaSet and Deployment share with it.
 
 mod aggregate;
+mod app_armor;
 mod columns;
 mod defaults;
+mod ephemeral;
 mod prepare;
 mod status;
 pub(crate) mod template;
@@ -30,6 +32,7 @@ impl Kind for Pod {
     const CATEGORIES: &'static [&'static str] = &["all"];
     const NAMESPACED: bool = true;
     const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status];
+    const RETURNS_DELETED: bool = true;
     const FIELDS: &'static [Selectable] = &[
         Selectable::new("spec.nodeName", &[&["spec", "nodeName"]]),
         Selectable::new("spec.restartPolicy", &[&["spec", "restartPolicy"]]),
@@ -52,19 +55,26 @@ impl Kind for Pod {
         let spec = self.spec.get_or_insert_default();
         prepare::drop_disabled(spec);
         prepare::merge_label_keys(spec, self.metadata.labels.as_ref());
+        // Upstream asks for the class before it clears the status, and so takes one that was sent.
+        let sent = self.status.take().and_then(|status| status.qos_class).filter(|class| !class.is_empty());
+        let qos_class = sent.unwrap_or_else(|| objects::pod::qos_class(self).to_owned());
         self.status = Some(PodStatus { phase: Some("Pending".to_owned()), ..Default::default() });
-        let qos_class = objects::pod::qos_class(self).to_owned();
         let status = self.status.get_or_insert_default();
         status.qos_class = Some(qos_class);
         let gates = self.spec.as_ref().and_then(|spec| spec.scheduling_gates.as_deref());
         let gated = prepare::gated_condition(gates.unwrap_or_default(), cx.now);
         status.conditions = gated.map(|gated| vec![gated]);
+        app_armor::sync(self);
+    }
+
+    fn preparation_warnings(&self) -> Vec<String> {
+        app_armor::warnings(self)
     }
 
     fn validate(&self) -> ErrorList {
         let spec = spec_of(self);
         let path = Path::new("spec");
-        let mut errors = validate::validate_pod(&self.metadata, spec, &path);
+        let mut errors = validate::validate_pod(&self.metadata, spec, None, &path);
         if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
             errors.push(Error::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
         }
@@ -105,7 +115,7 @@ impl Kind for Pod {
         update::validate(self, old)
     }
 
-    fn prepare_for_status_update(&mut self, old: &Self) {
+    fn prepare_for_status_update(&mut self, old: &Self, _cx: &Context) {
         self.spec = old.spec.clone();
         self.metadata.deletion_timestamp = old.metadata.deletion_timestamp.clone();
         self.metadata.owner_references = old.metadata.owner_references.clone();

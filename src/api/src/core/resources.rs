@@ -101,10 +101,16 @@ pub(super) fn validate_quantity(name: &str, text: &Text, path: &Path) -> ErrorLi
     if quantity < Quantity::default() {
         errors.push(Error::invalid(path, quantity.to_string(), "must be greater than or equal to 0"));
     }
-    if (INTEGERS.contains(&name) || is_extended(name)) && quantity.milli_value() % 1000 != 0 {
+    if (INTEGERS.contains(&name) || is_extended(name)) && !is_whole(&quantity) {
         errors.push(Error::invalid(path, quantity.to_string(), "must be an integer"));
     }
     errors
+}
+
+/// Amounts beyond what is counted in thousandths are whole.
+fn is_whole(quantity: &Quantity) -> bool {
+    let milli = quantity.milli_value();
+    milli == i64::MAX || milli % 1000 == 0
 }
 
 fn validate_huge_page(name: &str, quantity: &Quantity, path: &Path) -> Option<Error> {
@@ -144,22 +150,22 @@ fn validate(
     let limits = requirements.limits.as_ref().unwrap_or(&empty);
     let requests = requirements.requests.as_ref().unwrap_or(&empty);
     let mut errors = ErrorList::new();
-    let mut amount = |list: &str, name: &str, text: &Text| {
-        let path = path.child(list).key(name);
+    for (name, text) in limits {
+        let path = path.child("limits").key(name);
         errors.extend(validate_name(name, &path));
         errors.extend(validate_quantity(name, text, &path));
         if let Ok(quantity) = Quantity::parse(&text.0) {
             errors.extend(validate_huge_page(name, &quantity, &path));
         }
-    };
-    for (name, text) in limits {
-        amount("limits", name, text);
     }
     for (name, text) in requests {
-        amount("requests", name, text);
-    }
-    for (name, request) in requests {
-        errors.extend(validate_request(name, request, limits.get(name), path));
+        let path_of = path.child("requests").key(name);
+        errors.extend(validate_name(name, &path_of));
+        errors.extend(validate_quantity(name, text, &path_of));
+        errors.extend(validate_request(name, text, limits.get(name), path));
+        if let Ok(quantity) = Quantity::parse(&text.0) {
+            errors.extend(validate_huge_page(name, &quantity, &path_of));
+        }
     }
     let named =
         |matches: &dyn Fn(&str) -> bool| limits.keys().chain(requests.keys()).any(|name| matches(name));
@@ -200,13 +206,16 @@ fn validate_claims(wanted: &[ResourceClaim], claims: &BTreeSet<&str>, path: &Pat
         if !request.is_empty() {
             errors.extend(checks::dns_label(request, &path.child("request")));
         }
-        let overlaps = |other: &ResourceClaim| {
-            let other_request = checks::text(&other.request);
-            other.name == claim.name
-                && (request.is_empty() || other_request.is_empty() || other_request == request)
-        };
-        if wanted[..index].iter().any(overlaps) {
+        let before: Vec<(&str, &str)> = wanted[..index]
+            .iter()
+            .filter(|other| other.name == claim.name)
+            .map(|other| (other.name.as_str(), checks::text(&other.request)))
+            .collect();
+        let is_whole_taken = before.iter().any(|(_, request)| request.is_empty());
+        if is_whole_taken || (request.is_empty() && !before.is_empty()) {
             errors.push(Error::duplicate(&path, claim.name.as_str()));
+        } else if before.iter().any(|(_, other)| *other == request) {
+            errors.push(Error::duplicate(&path, format!("{}/{request}", claim.name)));
         }
         if !claims.contains(claim.name.as_str()) {
             errors.push(unknown_claim(&claim.name, claims, &path));
@@ -226,6 +235,18 @@ fn unknown_claim(name: &str, claims: &BTreeSet<&str>, path: &Path) -> Error {
         error.detail.push_str(&known.join(", "));
     }
     error
+}
+
+/// Amounts are kept to a thousandth.
+pub(super) fn round_up(amounts: &mut BTreeMap<String, Text>) {
+    for text in amounts.values_mut() {
+        let Ok(quantity) = Quantity::parse(&text.0) else { continue };
+        let milli = quantity.milli_value();
+        let rounded = Quantity::from_milli(milli, quantity.format());
+        if milli < i64::MAX && rounded > quantity {
+            *text = Text(rounded.to_string());
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Secret (upstream: `pkg/registry/core/secret`, `ValidateSecret`).
 
+mod tls;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
@@ -20,7 +22,6 @@ const SERVICE_ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
 impl Kind for Secret {
     const SINGULAR: &'static str = "secret";
     const NAMESPACED: bool = true;
-    const ALLOW_CREATE_ON_UPDATE: bool = true;
     const FIELDS: &'static [Selectable] = &[Selectable::new("type", &[&["type"]])];
 
     /// `stringData` is for writing only: it goes into `data` and is never stored.
@@ -51,13 +52,24 @@ impl Kind for Secret {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = checks::immutable(&self.type_, &old.type_, &Path::new("type"));
+        let mut errors = checks::metadata_update(self, old);
+        let type_ = checks::immutable(&self.type_, &old.type_, &Path::new("type"));
+        errors.extend(type_.into_iter().map(Error::named));
         if old.immutable == Some(true) {
             errors.extend(data::immutable(self.immutable == Some(true), "immutable"));
             errors.extend(data::immutable(self.data == old.data, "data"));
         }
+        errors.extend(checks::metadata(self));
         errors.extend(self.validate());
         errors
+    }
+
+    fn warnings(&self, _old: Option<&Self>) -> Vec<String> {
+        if self.type_.as_deref() != Some("kubernetes.io/tls") {
+            return vec![];
+        }
+        let entry = |key| self.entry(key).unwrap_or_default();
+        tls::warning(entry("tls.crt"), entry("tls.key")).into_iter().collect()
     }
 
     fn columns() -> Vec<Column> {

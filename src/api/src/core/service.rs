@@ -28,6 +28,7 @@ impl Kind for Service {
     const NAMESPACED: bool = true;
     const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status];
     const ALLOW_CREATE_ON_UPDATE: bool = true;
+    const RETURNS_DELETED: bool = true;
     const FIELDS: &'static [Selectable] = &[
         Selectable::new("spec.clusterIP", &[&["spec", "clusterIP"]]),
         Selectable::new("spec.type", &[&["spec", "type"]]),
@@ -45,6 +46,11 @@ impl Kind for Service {
     fn prepare_for_create(&mut self, _cx: &Context) {
         self.status = None;
         addresses::prepare(self.spec.get_or_insert_default(), None);
+    }
+
+    fn validate_allocation(&self, old: Option<&Self>) -> ErrorList {
+        let old = old.and_then(|old| old.spec.as_ref());
+        self.spec.as_ref().map(|spec| validate::validate_allocation(spec, old)).unwrap_or_default()
     }
 
     fn validate(&self) -> ErrorList {
@@ -79,17 +85,20 @@ impl Kind for Service {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = validate::validate_change(self, old);
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(validate::validate_change(self, old));
         errors.extend(validate::validate(self, Some(old)));
         errors
     }
 
-    fn prepare_for_status_update(&mut self, old: &Self) {
+    fn prepare_for_status_update(&mut self, old: &Self, _cx: &Context) {
         self.spec = old.spec.clone();
     }
 
-    fn validate_status_update(&self, _old: &Self) -> ErrorList {
-        validate::validate_status(self)
+    fn validate_status_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata_update(self, old);
+        errors.extend(validate::validate_status(self));
+        errors
     }
 
     fn columns() -> Vec<Column> {

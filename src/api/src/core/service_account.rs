@@ -10,7 +10,7 @@ impl Kind for ServiceAccount {
     const SINGULAR: &'static str = "serviceaccount";
     const SHORT_NAMES: &'static [&'static str] = &["sa"];
     const NAMESPACED: bool = true;
-    const ALLOW_CREATE_ON_UPDATE: bool = true;
+    const RETURNS_DELETED: bool = true;
 
     fn prepare_for_create(&mut self, _cx: &Context) {
         keep_names_of_secrets(self);

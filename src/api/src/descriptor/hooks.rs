@@ -14,17 +14,21 @@ use crate::object::Object;
 
 /// The hooks of [`Kind`] with the type erased; each is documented there.
 pub(super) trait Hooks: Send + Sync {
-    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String>;
+    fn validate_create(&self, object: &Object) -> ErrorList;
     fn decode(&self, tree: &Tree<'_>) -> Result<Object, json::Error>;
     fn decode_stored(&self, tree: &Tree<'_>) -> Result<Object, json::Error>;
     fn to_storage(&self, object: &Object) -> Tree<'static>;
     fn set_defaults(&self, object: &mut Object);
     fn prepare_for_create(&self, object: &mut Object, cx: &Context);
+    fn preparation_warnings(&self, object: &Object) -> Vec<String>;
+    fn validate_allocation(&self, new: &Object, old: Option<&Object>) -> ErrorList;
     fn validate(&self, object: &Object) -> ErrorList;
     fn prepare_for_update(&self, new: &mut Object, old: &Object, cx: &Context);
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList;
-    fn prepare_for_status_update(&self, new: &mut Object, old: &Object);
+    fn prepare_for_status_update(&self, new: &mut Object, old: &Object, cx: &Context);
     fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList;
+    fn prepare_for_approval_update(&self, new: &mut Object, old: &Object, cx: &Context);
+    fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList;
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String>;
     fn canonicalize(&self, object: &mut Object);
     fn is_selectable(&self, label: &str) -> bool;
@@ -55,8 +59,8 @@ fn typed_mut<T: Kind>(object: &mut Object) -> &mut T {
 }
 
 impl<T: Kind> Hooks for Of<T> {
-    fn validate_name(&self, name: &str, prefix: bool) -> Vec<String> {
-        T::validate_name(name, prefix)
+    fn validate_create(&self, object: &Object) -> ErrorList {
+        typed::<T>(object).validate_create()
     }
     fn decode(&self, tree: &Tree<'_>) -> Result<Object, json::Error> {
         json::from_tree::<T>(tree).map(Object::new)
@@ -73,6 +77,12 @@ impl<T: Kind> Hooks for Of<T> {
     fn prepare_for_create(&self, object: &mut Object, cx: &Context) {
         typed_mut::<T>(object).prepare_for_create(cx);
     }
+    fn preparation_warnings(&self, object: &Object) -> Vec<String> {
+        typed::<T>(object).preparation_warnings()
+    }
+    fn validate_allocation(&self, new: &Object, old: Option<&Object>) -> ErrorList {
+        typed::<T>(new).validate_allocation(old.map(typed))
+    }
     fn validate(&self, object: &Object) -> ErrorList {
         typed::<T>(object).validate()
     }
@@ -82,11 +92,17 @@ impl<T: Kind> Hooks for Of<T> {
     fn validate_update(&self, new: &Object, old: &Object) -> ErrorList {
         typed::<T>(new).validate_update(typed(old))
     }
-    fn prepare_for_status_update(&self, new: &mut Object, old: &Object) {
-        typed_mut::<T>(new).prepare_for_status_update(typed(old));
+    fn prepare_for_status_update(&self, new: &mut Object, old: &Object, cx: &Context) {
+        typed_mut::<T>(new).prepare_for_status_update(typed(old), cx);
     }
     fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList {
         typed::<T>(new).validate_status_update(typed(old))
+    }
+    fn prepare_for_approval_update(&self, new: &mut Object, old: &Object, cx: &Context) {
+        typed_mut::<T>(new).prepare_for_approval_update(typed(old), cx);
+    }
+    fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList {
+        typed::<T>(new).validate_approval_update(typed(old))
     }
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         typed::<T>(object).warnings(old.map(typed))

@@ -36,16 +36,17 @@ impl Kind for EndpointSlice {
     }
 
     fn prepare_for_update(&mut self, old: &Self, _cx: &Context) {
-        if self.endpoints != old.endpoints {
-            drop_topology(self);
-        }
         if is_changed(self, old) {
             self.metadata.generation = Some(old.metadata.generation.unwrap_or_default() + 1);
+        }
+        if self.endpoints != old.endpoints {
+            drop_topology(self);
         }
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = validate::validate_update(self, old);
+        let mut errors = checks::metadata(self);
+        errors.extend(validate::validate_update(self, old));
         errors.extend(checks::immutable(&self.address_type, &old.address_type, &Path::new("addressType")));
         errors
     }

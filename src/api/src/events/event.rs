@@ -37,9 +37,15 @@ impl Kind for Event {
         matches!(label, "reason" | "type")
     }
 
+    fn validate_create(&self) -> ErrorList {
+        self.validate()
+    }
+
+    /// The metadata comes in between.
     fn validate(&self) -> ErrorList {
         let event = into_stored(self.clone());
         let mut errors = stored::validate(&event, "reportingController");
+        errors.extend(checks::metadata(self));
         errors.extend(validate_series(self.series.as_ref()));
         if event.event_time.is_none() {
             errors.push(Error::required(&Path::new("eventTime"), ""));
@@ -67,6 +73,7 @@ impl Kind for Event {
     fn validate_update(&self, old: &Self) -> ErrorList {
         let (new_event, old_event) = (into_stored(self.clone()), into_stored(old.clone()));
         let mut errors = stored::validate(&new_event, "reportingController");
+        errors.extend(checks::metadata_update(self, old));
         if self.series != old.series {
             errors.extend(validate_series(self.series.as_ref()));
         }
@@ -106,27 +113,46 @@ fn validate_series(series: Option<&EventSeries>) -> ErrorList {
 
 fn validate_unchanged(new: &core::Event, old: &core::Event) -> ErrorList {
     let mut errors = ErrorList::new();
-    macro_rules! keep {
+    let mut keep = |name: &str, is_same: bool, value: Tree<'static>| {
+        if !is_same {
+            errors.push(Error::invalid(&Path::new(name), value, "field is immutable"));
+        }
+    };
+    macro_rules! keep_text {
         ($($field:ident as $name:literal),*) => {
-            $(errors.extend(checks::immutable(&new.$field, &old.$field, &Path::new($name)));)*
+            $({
+                let (new, old) = (checks::text(&new.$field), checks::text(&old.$field));
+                keep($name, new == old, new.to_owned().into());
+            })*
         };
     }
-    keep!(
-        involved_object as "involvedObject",
-        reason as "reason",
-        message as "message",
-        source as "source",
-        first_timestamp as "firstTimestamp",
-        last_timestamp as "lastTimestamp",
-        count as "count",
-        type_ as "type",
-        event_time as "eventTime",
-        action as "action",
-        related as "related",
-        reporting_component as "reportingController",
-        reporting_instance as "reportingInstance"
-    );
+    macro_rules! keep_time {
+        ($($field:ident as $name:literal),*) => {
+            $(keep($name, new.$field == old.$field, shown(&new.$field));)*
+        };
+    }
+    let reference = |value: &core::ObjectReference| checks::internal(REFERENCE, value);
+    keep("involvedObject", new.involved_object == old.involved_object, reference(&new.involved_object));
+    keep_text!(reason as "reason", message as "message");
+    let source = new.source.clone().unwrap_or_default();
+    let is_same = checks::same(SOURCE, &source, &old.source.clone().unwrap_or_default());
+    keep("source", is_same, checks::internal(SOURCE, &source));
+    keep_time!(first_timestamp as "firstTimestamp", last_timestamp as "lastTimestamp");
+    let count = new.count.unwrap_or_default();
+    keep("count", count == old.count.unwrap_or_default(), Tree::Int(count.into()));
+    keep_text!(reason as "reason", type_ as "type");
+    keep_time!(event_time as "eventTime");
+    keep_text!(action as "action");
+    keep("related", new.related == old.related, new.related.as_ref().map_or(Tree::Null, reference));
+    keep_text!(reporting_component as "reportingController", reporting_instance as "reportingInstance");
     errors
+}
+
+const REFERENCE: &str = "io.k8s.api.core.v1.ObjectReference";
+const SOURCE: &str = "io.k8s.api.core.v1.EventSource";
+
+fn shown<T: serde::Serialize>(time: &T) -> Tree<'static> {
+    json::to_tree(time).expect("a time is plain data")
 }
 
 fn into_stored(event: Event) -> core::Event {

@@ -8,15 +8,16 @@ use serde_json::Value;
 
 use super::subjects;
 use crate::kind::Kind;
-use crate::names;
+use crate::{checks, names};
 
 impl Kind for ClusterRoleBinding {
     const SINGULAR: &'static str = "clusterrolebinding";
     const NAMESPACED: bool = false;
     const ALLOW_CREATE_ON_UPDATE: bool = true;
 
-    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
-        names::path_segment(name, prefix)
+    /// A prefix is checked as if it were the name.
+    fn validate_name(name: &str, _prefix: bool) -> Vec<String> {
+        names::path_segment(name, false)
     }
 
     fn set_defaults(&mut self) {
@@ -28,7 +29,9 @@ impl Kind for ClusterRoleBinding {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = self.validate();
+        let mut errors = checks::metadata(self);
+        errors.extend(self.validate());
+        errors.extend(checks::metadata_update(self, old));
         errors.extend(subjects::validate_role_unchanged(&self.role_ref, &old.role_ref));
         errors
     }

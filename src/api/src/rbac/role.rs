@@ -8,19 +8,27 @@ use serde_json::Value;
 
 use super::rules;
 use crate::kind::Kind;
-use crate::{cells, names};
+use crate::{cells, checks, names};
 
 impl Kind for Role {
     const SINGULAR: &'static str = "role";
     const NAMESPACED: bool = true;
     const ALLOW_CREATE_ON_UPDATE: bool = true;
 
-    fn validate_name(name: &str, prefix: bool) -> Vec<String> {
-        names::path_segment(name, prefix)
+    /// A prefix is checked as if it were the name.
+    fn validate_name(name: &str, _prefix: bool) -> Vec<String> {
+        names::path_segment(name, false)
     }
 
     fn validate(&self) -> ErrorList {
         rules::validate(self.rules.as_deref(), true)
+    }
+
+    fn validate_update(&self, old: &Self) -> ErrorList {
+        let mut errors = checks::metadata(self);
+        errors.extend(self.validate());
+        errors.extend(checks::metadata_update(self, old));
+        errors
     }
 
     fn columns() -> Vec<Column> {

@@ -25,8 +25,8 @@ pub(super) fn set_defaults(role: &mut RoleRef, subjects: Option<&mut Vec<Subject
 pub(super) fn validate(role: &RoleRef, subjects: Option<&[Subject]>, kinds: &[&str]) -> ErrorList {
     let namespaced = kinds.contains(&"Role");
     let path = Path::new("roleRef");
-    let mut errors = checks::supported_only(checks::text(&role.api_group), &[GROUP], &path.child("apiGroup"));
-    errors.extend(checks::supported_only(&role.kind, kinds, &path.child("kind")));
+    let mut errors = supported(checks::text(&role.api_group), &[GROUP], &path.child("apiGroup"));
+    errors.extend(supported(&role.kind, kinds, &path.child("kind")));
     let name = path.child("name");
     if role.name.is_empty() {
         errors.push(Error::required(&name, ""));
@@ -51,28 +51,29 @@ fn validate_subject(subject: &Subject, namespaced: bool, path: &Path) -> ErrorLi
             if !subject.name.is_empty() {
                 errors.extend(checks::reference(&subject.name, &name));
             }
-            errors.extend(checks::supported_only(group, &[""], &path.child("apiGroup")));
+            errors.extend(supported(group, &[""], &path.child("apiGroup")));
             if !namespaced && checks::text(&subject.namespace).is_empty() {
                 errors.push(Error::required(&path.child("namespace"), ""));
             }
         }
-        "User" | "Group" => errors.extend(checks::supported_only(group, &[GROUP], &path.child("apiGroup"))),
+        "User" | "Group" => errors.extend(supported(group, &[GROUP], &path.child("apiGroup"))),
         other => {
             let kinds = &["ServiceAccount", "User", "Group"];
-            errors.push(Error::not_supported(&path.child("kind"), other, kinds));
+            errors.extend(supported(other, kinds, &path.child("kind")));
         }
     }
     errors
 }
 
-/// What a binding binds to is decided once.
-pub(super) fn validate_role_unchanged(new: &RoleRef, old: &RoleRef) -> Option<Error> {
-    (new != old).then(|| Error::invalid(&Path::new("roleRef"), go_names(new), "cannot change roleRef"))
+/// These are plain strings upstream, no enumerations.
+fn supported(value: &str, supported: &[&str], path: &Path) -> ErrorList {
+    checks::supported_only(value, supported, path).into_iter().map(Error::plain).collect()
 }
 
-/// Upstream prints its internal type, whose fields have Go's names.
-fn go_names(role: &RoleRef) -> Value {
-    serde_json::json!({ "APIGroup": role.api_group, "Kind": role.kind, "Name": role.name })
+/// What a binding binds to is decided once.
+pub(super) fn validate_role_unchanged(new: &RoleRef, old: &RoleRef) -> Option<Error> {
+    let shown = || checks::internal("io.k8s.api.rbac.v1.RoleRef", new);
+    (new != old).then(|| Error::invalid(&Path::new("roleRef"), shown(), "cannot change roleRef"))
 }
 
 pub(super) fn columns() -> Vec<Column> {
@@ -108,9 +109,7 @@ pub(super) fn row(
 
 fn shown(subject: &Subject) -> String {
     match checks::text(&subject.namespace) {
-        namespace if subject.kind == "ServiceAccount" && !namespace.is_empty() => {
-            format!("{namespace}/{}", subject.name)
-        }
+        namespace if subject.kind == "ServiceAccount" => format!("{namespace}/{}", subject.name),
         _ => subject.name.clone(),
     }
 }

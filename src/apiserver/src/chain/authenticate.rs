@@ -1,9 +1,10 @@
-//! Who asks: a client certificate, a service account's token, or nobody (`system:anonymous`).
+//! Who asks: a client certificate, a token (a service account's or one for joining), or nobody (`system:anonymous`).
 //!
 //! Reads the connection's [`Peer`], the `Authorization` header and, for browsers, the WebSocket protocol that carries a
 //! token. A certificate that holds decides, then a token; where neither holds but one was shown, it is a 401 whose cause
 //! goes to the log only.
 
+mod bootstrap_token;
 pub(crate) mod service_account_token;
 pub(crate) mod websocket_token;
 
@@ -13,11 +14,13 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use k8s_openapi::jiff::Timestamp;
 use machinery::Status;
 
 use crate::serve::peer::Peer;
 use crate::server::Server;
 use crate::user::User;
+use service_account_token::Verified;
 
 /// The user of a request.
 pub(crate) fn user(server: &Server, parts: &Parts) -> Result<Arc<User>, Status> {
@@ -30,11 +33,25 @@ pub(crate) fn user(server: &Server, parts: &Parts) -> Result<Arc<User>, Status> 
         (None, None) => Ok(Arc::new(User::anonymous())),
         (None, Some(why)) => Err(refused("client certificate", why)),
         (Some(token), _) => {
-            let audiences = server.tokens.api_audiences();
-            let verified = server.tokens.authenticate(&server.store, &token, audiences);
+            let verified = self::token(server, &token, server.tokens.api_audiences());
             verified.map(|verified| Arc::new(verified.user)).map_err(|why| refused("bearer token", &why))
         }
     }
+}
+
+/// Whom a token stands for, if it is for one of `audiences`; else why it does not hold. Only a service account's token
+/// names its audiences: any other is for the API and nobody else.
+pub(crate) fn token(server: &Server, token: &str, audiences: &[String]) -> Result<Verified, String> {
+    let Some((id, secret)) = objects::bootstrap_token::split(token) else {
+        return server.tokens.authenticate(&server.store, token, audiences);
+    };
+    let shared = server.tokens.api_audiences().iter().filter(|own| audiences.contains(own));
+    let shared: Vec<String> = shared.cloned().collect();
+    if shared.is_empty() {
+        return Err(format!("a bootstrap token is not for the audiences {audiences:?}"));
+    }
+    let user = bootstrap_token::authenticate(&server.store, id, secret, Timestamp::now())?;
+    Ok(Verified { user, audiences: shared })
 }
 
 /// The token of an `Authorization: Bearer …` header, or else of a WebSocket's protocols. Of what is given twice the first

@@ -13,7 +13,7 @@ pub(super) fn document(versions: &BTreeMap<GroupVersion, Vec<Listed>>, core: boo
     for (version, resources) in versions.iter().filter(|(version, _)| version.group.is_empty() == core) {
         let document = json!({
             "version": version.version,
-            "resources": self::resources(resources),
+            "resources": self::resources(version, resources),
             "freshness": "Current",
         });
         groups.entry(&version.group).or_default().push(document);
@@ -21,11 +21,7 @@ pub(super) fn document(versions: &BTreeMap<GroupVersion, Vec<Listed>>, core: boo
     let items: Vec<Value> = groups
         .into_iter()
         .map(|(group, versions)| {
-            let metadata = if group.is_empty() {
-                json!({ "creationTimestamp": null })
-            } else {
-                json!({ "name": group, "creationTimestamp": null })
-            };
+            let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
             json!({ "metadata": metadata, "versions": versions })
         })
         .collect();
@@ -38,7 +34,7 @@ pub(super) fn document(versions: &BTreeMap<GroupVersion, Vec<Listed>>, core: boo
 }
 
 /// Resources, each with its subresources.
-fn resources(listed: &[Listed]) -> Vec<Value> {
+fn resources(version: &GroupVersion, listed: &[Listed]) -> Vec<Value> {
     listed
         .iter()
         .filter(|one| !one.name.contains('/'))
@@ -48,12 +44,12 @@ fn resources(listed: &[Listed]) -> Vec<Value> {
                 .iter()
                 .filter_map(|other| Some((other.name.strip_prefix(&prefix)?, other)))
                 .map(|(name, other)| {
-                    json!({ "subresource": name, "responseKind": kind(other), "verbs": other.verbs })
+                    json!({ "subresource": name, "responseKind": kind(version, other), "verbs": other.verbs })
                 })
                 .collect();
             let mut fields = Map::new();
             fields.insert("resource".to_owned(), json!(one.name));
-            fields.insert("responseKind".to_owned(), kind(one));
+            fields.insert("responseKind".to_owned(), kind(version, one));
             fields.insert("scope".to_owned(), json!(if one.namespaced { "Namespaced" } else { "Cluster" }));
             fields.insert("singularResource".to_owned(), json!(one.singular));
             fields.insert("verbs".to_owned(), json!(one.verbs));
@@ -70,6 +66,10 @@ fn resources(listed: &[Listed]) -> Vec<Value> {
         .collect()
 }
 
-fn kind(listed: &Listed) -> Value {
-    json!({ "group": listed.kind.group, "version": listed.kind.version, "kind": listed.kind.kind })
+/// The kind of an answer; group and version are left out where they are the resource's own.
+fn kind(own: &GroupVersion, listed: &Listed) -> Value {
+    let kind = &listed.kind;
+    let (group, version) =
+        if kind.group_version() == *own { ("", "") } else { (kind.group.as_str(), kind.version.as_str()) };
+    json!({ "group": group, "version": version, "kind": kind.kind })
 }

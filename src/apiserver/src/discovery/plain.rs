@@ -65,12 +65,17 @@ fn with_kind(kind: &str, document: Value) -> Value {
 
 fn resource_list(version: &GroupVersion, resources: &[Listed]) -> Value {
     let resources: Vec<Value> = resources.iter().map(|listed| resource(version, listed)).collect();
-    json!({
+    let mut list = json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": version.to_string(),
         "resources": resources,
-    })
+    });
+    if let Some(fields) = list.as_object_mut().filter(|_| version.group.is_empty()) {
+        // Upstream's list of the core group has none.
+        fields.remove("apiVersion");
+    }
+    list
 }
 
 fn resource(version: &GroupVersion, listed: &Listed) -> Value {

@@ -1,27 +1,58 @@
-//! Reading an `Accept` header (upstream `endpoints/handlers/negotiation`).
+//! Reading an `Accept` header (upstream `endpoints/handlers/negotiation` and the library that it parses with).
+
+mod clauses;
 
 use machinery::Status;
-use machinery::table::IncludeObject;
+use machinery::table::{IncludeObject, MetaVersion};
 
 use super::{JSON, PROTOBUF, YAML};
 
+pub(crate) use clauses::{Clause, clauses};
+
 /// How an answer is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     Json,
     Yaml,
     Protobuf,
 }
 
+impl Encoding {
+    /// All of them, the server's favourite first: what a wildcard stands for is tried in this order.
+    const ALL: [Encoding; 3] = [Encoding::Json, Encoding::Yaml, Encoding::Protobuf];
+
+    /// Its media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Encoding::Json => JSON,
+            Encoding::Yaml => YAML,
+            Encoding::Protobuf => PROTOBUF,
+        }
+    }
+
+    /// The media type of a stream of watch events in it; `None` where there is none.
+    pub(crate) const fn stream_type(self) -> Option<&'static str> {
+        match self {
+            Encoding::Json => Some(JSON),
+            Encoding::Yaml => None,
+            Encoding::Protobuf => Some("application/vnd.kubernetes.protobuf;stream=watch"),
+        }
+    }
+}
+
+/// What streams of events are accepted as.
+pub(super) const STREAMS: [&str; 2] =
+    ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+
 /// What is made of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Themselves.
     Object,
-    /// `meta.k8s.io/v1` Table.
-    Table(IncludeObject),
-    /// `meta.k8s.io/v1` PartialObjectMetadata(List).
-    Metadata,
+    /// `meta.k8s.io` Table.
+    Table(MetaVersion, IncludeObject),
+    /// `meta.k8s.io` PartialObjectMetadata(List).
+    Metadata(MetaVersion),
 }
 
 /// What the client accepts.
@@ -32,142 +63,104 @@ pub(crate) struct Accept {
     pub(crate) pretty: bool,
 }
 
-/// One media range with its parameters.
-#[derive(Debug, Clone)]
-pub(crate) struct Clause<'a> {
-    pub(crate) media: &'a str,
-    parameters: Vec<(&'a str, &'a str)>,
+/// Whether an answer is about one object or about a list of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Object,
+    List,
 }
 
-impl<'a> Clause<'a> {
-    /// A parameter's value; empty where it is not given.
-    pub(crate) fn parameter(&self, name: &str) -> &'a str {
-        self.parameters.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| value)
-    }
-
-    fn encoding(&self) -> Option<Encoding> {
-        match self.media {
-            JSON | "*/*" | "application/*" => Some(Encoding::Json),
-            YAML => Some(Encoding::Yaml),
-            PROTOBUF => Some(Encoding::Protobuf),
-            _ => None,
+/// For answers that may be tables or metadata; `go_name` is what upstream calls the type of the subject.
+pub(super) fn resource(
+    header: &str,
+    include: &str,
+    subject: Subject,
+    go_name: impl FnOnce() -> String,
+) -> Result<Accept, Status> {
+    let Some((clause, encoding)) = first(header, transformable) else { return nothing(header) };
+    let shape = match (clause.parameter("as"), subject) {
+        ("", _) => Shape::Object,
+        ("Table", _) => Shape::Table(version(&clause), include_object(include)?),
+        ("PartialObjectMetadata", Subject::List) => {
+            let why = "you requested PartialObjectMetadata, but the requested object is a list";
+            return Err(Status::not_acceptable_because(format!("{why} ({})", go_name())));
         }
-    }
-}
-
-/// The ranges of a header, the client's favourite first.
-pub(crate) fn clauses(header: &str) -> Vec<Clause<'_>> {
-    let mut ranked: Vec<(f32, Clause<'_>)> = header
-        .split(',')
-        .filter_map(|range| {
-            let mut pieces = range.split(';').map(str::trim);
-            let media = pieces.next().filter(|media| !media.is_empty())?;
-            let parameters: Vec<(&str, &str)> = pieces.filter_map(|piece| piece.split_once('=')).collect();
-            let clause = Clause { media, parameters };
-            let quality = clause.parameter("q").parse().unwrap_or(1.0);
-            Some((quality, clause))
-        })
-        .collect();
-    // Stable: equally good ranges stay in the client's order.
-    ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    ranked.into_iter().map(|(_, clause)| clause).collect()
-}
-
-/// For answers that may be tables or metadata.
-pub(super) fn resource(header: &str, include: &str) -> Result<Accept, Status> {
-    let include = include_object(include)?;
-    first(header, |clause, encoding| shape(clause, encoding, include))
-}
-
-/// For lists and watches: not in protobuf where anything else will do.
-pub(super) fn list(header: &str, include: &str) -> Result<Accept, Status> {
-    let include = include_object(include)?;
-    let preferred = first(header, |clause, encoding| {
-        shape(clause, encoding, include).filter(|_| encoding != Encoding::Protobuf)
-    });
-    preferred.or_else(|_| first(header, |clause, encoding| shape(clause, encoding, include)))
-}
-
-fn include_object(text: &str) -> Result<IncludeObject, Status> {
-    IncludeObject::parse(text)
-        .ok_or_else(|| Status::bad_request(format!("unrecognized includeObject value: {text:?}")))
+        ("PartialObjectMetadataList", Subject::Object) => {
+            let why = "you requested PartialObjectMetadataList, but the requested object is not a list";
+            return Err(Status::not_acceptable_because(format!("{why} ({})", go_name())));
+        }
+        _ => Shape::Metadata(version(&clause)),
+    };
+    Ok(Accept { encoding, shape, pretty: clause.parameter("pretty") == "1" })
 }
 
 /// For answers that may not.
 pub(super) fn plain(header: &str) -> Result<Accept, Status> {
-    first(header, |clause, _| clause.parameter("as").is_empty().then_some(Shape::Object))
+    let Some((clause, encoding)) = first(header, |clause, _| !clause.asks_for_another_form()) else {
+        return nothing(header);
+    };
+    Ok(Accept { encoding, shape: Shape::Object, pretty: clause.parameter("pretty") == "1" })
 }
 
-fn first(header: &str, shape: impl Fn(&Clause<'_>, Encoding) -> Option<Shape>) -> Result<Accept, Status> {
-    if header.trim().is_empty() {
+/// The first range that one of our encodings meets, with that encoding.
+fn first<'a>(
+    header: &'a str,
+    allowed: impl Fn(&Clause<'_>, Encoding) -> bool,
+) -> Option<(Clause<'a>, Encoding)> {
+    clauses(header).into_iter().find_map(|clause| {
+        let allowed = |encoding: &Encoding| {
+            clause.meets(encoding.media_type())
+                && is_streamable(&clause, *encoding)
+                && allowed(&clause, *encoding)
+        };
+        let encoding = Encoding::ALL.into_iter().find(allowed)?;
+        Some((clause, encoding))
+    })
+}
+
+/// The answer to a header that nothing meets; without one it is JSON.
+fn nothing(header: &str) -> Result<Accept, Status> {
+    if header.is_empty() {
         return Ok(Accept { encoding: Encoding::Json, shape: Shape::Object, pretty: false });
     }
-    clauses(header)
-        .iter()
-        .find_map(|clause| {
-            let encoding = clause.encoding()?;
-            let shape = shape(clause, encoding)?;
-            Some(Accept { encoding, shape, pretty: clause.parameter("pretty") == "1" })
-        })
-        .ok_or_else(|| Status::not_acceptable(&[JSON, YAML, PROTOBUF]))
+    Err(Status::not_acceptable(&Encoding::ALL.map(Encoding::media_type)))
 }
 
-/// `None`: this range asks for a transformation that is not served.
-fn shape(clause: &Clause<'_>, encoding: Encoding, include: IncludeObject) -> Option<Shape> {
-    let target = (clause.parameter("as"), clause.parameter("g"), clause.parameter("v"));
-    match target {
-        ("", "", "") => Some(Shape::Object),
-        // Tables have no protobuf form.
-        ("Table", "meta.k8s.io", "v1" | "v1beta1") if encoding != Encoding::Protobuf => {
-            Some(Shape::Table(include))
-        }
-        ("PartialObjectMetadata" | "PartialObjectMetadataList", "meta.k8s.io", "v1" | "v1beta1") => {
-            Some(Shape::Metadata)
-        }
-        _ => None,
+/// `stream` is not about this answer, and yet a range with one that the encoding does not have is not met.
+fn is_streamable(clause: &Clause<'_>, encoding: Encoding) -> bool {
+    match clause.parameter("stream") {
+        "" => true,
+        "watch" => encoding.stream_type().is_some(),
+        _ => false,
     }
+}
+
+/// Whether the transformation that a range asks for, if any, is served in this encoding: tables have no protobuf form.
+fn transformable(clause: &Clause<'_>, encoding: Encoding) -> bool {
+    if !matches!(clause.parameter("sv"), "" | "v1") {
+        return false;
+    }
+    if !clause.asks_for_another_form() {
+        return true;
+    }
+    let (kind, group, version) = (clause.parameter("as"), clause.parameter("g"), clause.parameter("v"));
+    group == "meta.k8s.io"
+        && matches!(version, "v1" | "v1beta1")
+        && match kind {
+            "Table" => encoding != Encoding::Protobuf,
+            "PartialObjectMetadata" | "PartialObjectMetadataList" => true,
+            _ => false,
+        }
+}
+
+fn version(clause: &Clause<'_>) -> MetaVersion {
+    if clause.parameter("v") == "v1beta1" { MetaVersion::V1Beta1 } else { MetaVersion::V1 }
+}
+
+fn include_object(text: &str) -> Result<IncludeObject, Status> {
+    IncludeObject::parse(text)
+        .ok_or_else(|| Status::bad_request(format!("Unable to convert to Table as requested: includeObject: Invalid value: {text:?}: must be 'Metadata', 'Object', 'None', or empty")))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(header: &str, expected: Option<(Encoding, Shape)>) {
-        let got = resource(header, "").ok().map(|accept| (accept.encoding, accept.shape));
-        assert_eq!(got, expected, "{header}");
-    }
-
-    #[test]
-    fn accept_headers_are_read_as_upstream_reads_them() {
-        let table = Shape::Table(IncludeObject::Metadata);
-        check("", Some((Encoding::Json, Shape::Object)));
-        check("*/*", Some((Encoding::Json, Shape::Object)));
-        check("application/yaml", Some((Encoding::Yaml, Shape::Object)));
-        let protobuf = (Encoding::Protobuf, Shape::Object);
-        check("application/vnd.kubernetes.protobuf,application/json", Some(protobuf));
-        check("application/vnd.kubernetes.protobuf", Some(protobuf));
-        check("application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", None);
-        check("application/json;q=0.5,application/yaml", Some((Encoding::Yaml, Shape::Object)));
-        check("application/json;as=Table;v=v1;g=meta.k8s.io,application/json", Some((Encoding::Json, table)));
-        check(
-            "application/json;as=Table;v=v2;g=meta.k8s.io,application/json",
-            Some((Encoding::Json, Shape::Object)),
-        );
-        check(
-            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-            Some((Encoding::Json, Shape::Metadata)),
-        );
-        check("application/json;stream=watch", Some((Encoding::Json, Shape::Object)));
-        check("text/html", None);
-    }
-
-    #[test]
-    fn lists_are_in_protobuf_only_where_nothing_else_will_do() {
-        let check =
-            |header: &str, expected| assert_eq!(list(header, "").unwrap().encoding, expected, "{header}");
-        check("application/vnd.kubernetes.protobuf,application/json", Encoding::Json);
-        check("application/vnd.kubernetes.protobuf, */*", Encoding::Json);
-        check("application/vnd.kubernetes.protobuf", Encoding::Protobuf);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{Response, StatusCode};
 use machinery::Status;
 use machinery::gvk::GroupVersion;
@@ -51,8 +51,7 @@ fn inputs(form: &str, versions: &Versions<'_>) -> String {
 pub(super) fn negotiate<'a>(call: &Call, served: &[(&str, &'a str)]) -> Result<&'a str, Status> {
     let header = if call.accept().is_empty() { "*/*" } else { call.accept() };
     let found = negotiate::clauses(header).iter().find_map(|clause| {
-        let is_asked = |media: &str| matches!(clause.media, "*/*" | "application/*") || clause.media == media;
-        served.iter().find(|(media, _)| is_asked(media)).map(|(_, answered)| *answered)
+        served.iter().find(|(media, _)| clause.meets(media)).map(|(_, answered)| *answered)
     });
     let media_types = || served.iter().map(|(media, _)| *media).collect::<Vec<_>>();
     found.ok_or_else(|| Status::not_acceptable(&media_types()))
@@ -72,9 +71,7 @@ pub(super) fn document(
     } else {
         let bytes = make();
         let size = bytes.len();
-        let mut response = negotiate::stream(call, body::full(bytes), size);
-        set(&mut response, CONTENT_TYPE, content_type);
-        response
+        negotiate::stream(call, body::full(bytes), size, content_type)
     };
     set(&mut response, ETAG, &format!("\"{tag}\""));
     response.headers_mut().append(VARY, HeaderValue::from_static("Accept"));

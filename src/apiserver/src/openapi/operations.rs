@@ -44,13 +44,20 @@ pub(super) const ACTIONS: [Action; 7] = [
     Action { verb: "update", method: "put", id: "replace", name: "put", others: &["201"] },
 ];
 
+/// How objects are answered.
+const OBJECTS: [&str; 3] = ["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"];
+/// How lists are, which may be watches.
+const LISTS: [&str; 5] = [
+    "application/json",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+    "application/yaml",
+];
+
 /// The patches that are served.
 const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
-
-/// The kinds of which upstream documents that a deletion answers with the object.
-const ANSWERED_WHEN_DELETED: [&str; 5] =
-    ["PersistentVolumeClaim", "Pod", "ResourceQuota", "Service", "ServiceAccount"];
 
 /// Where the objects are that an operation is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,6 +119,11 @@ impl Operation<'_> {
         self.resource.kind.kind.ends_with("Options")
     }
 
+    /// Whether the document says that a delete answers with the object. Of namespaces upstream's does not say so.
+    fn answers_with_deleted(&self) -> bool {
+        self.resource.returns_deleted && self.resource.name != "namespaces"
+    }
+
     fn is_log(&self) -> bool {
         self.resource.name == "pods/log"
     }
@@ -165,9 +177,7 @@ impl Operation<'_> {
             "list" => {
                 type_name(&GroupVersionKind::new(&*kind.group, &*kind.version, format!("{}List", kind.kind)))
             }
-            "delete" if !kind.group.is_empty() || !ANSWERED_WHEN_DELETED.contains(&&*kind.kind) => {
-                Some(format!("{META}.Status"))
-            }
+            "delete" if !self.answers_with_deleted() => Some(format!("{META}.Status")),
             "deletecollection" => Some(format!("{META}.Status")),
             _ => type_name(kind),
         }
@@ -177,8 +187,8 @@ impl Operation<'_> {
         match action.verb {
             _ if self.is_connect() => &["*/*"],
             _ if self.is_log() => &["text/plain"],
-            "list" => &["application/json", "application/json;stream=watch", "application/yaml"],
-            _ => &["application/json", "application/yaml"],
+            "list" => &LISTS,
+            _ => &OBJECTS,
         }
     }
 }
@@ -193,7 +203,7 @@ impl Described {
             "responses": {
                 "200": {
                     "description": reason("200"),
-                    "content": content(&["application/json", "application/yaml"], Some(&answer)),
+                    "content": content(&OBJECTS, Some(&answer)),
                 },
                 "401": {"description": reason("401")},
             },

@@ -4,7 +4,7 @@ use api::Object;
 use http::{Response, StatusCode};
 use k8s_openapi::api::core::v1::{Binding, Pod, PodCondition};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::gvk::{GroupKind, GroupResource, GroupVersionKind};
+use machinery::gvk::{GroupResource, GroupVersionKind};
 use machinery::{Status, json, meta};
 
 use super::raw::{self, Fate};
@@ -24,7 +24,7 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
         Status::bad_request(format!("Binding in version \"v1\" cannot be handled as a Binding: {error}"))
     })?;
     let name = pod_name(&call, &binding)?;
-    validate(&binding, &name)?;
+    validate(&binding)?;
     let kind = call.server.registry.of::<Pod>().clone();
     raw::change(&call, &kind, &name, options.dry_run, |object| bind(object, &name, &binding)).await?;
     let mut status = Status::success(None).to_tree();
@@ -45,7 +45,7 @@ fn pod_name(call: &Call, binding: &Binding) -> Result<String, Status> {
     Ok(wanted.to_owned())
 }
 
-fn validate(binding: &Binding, name: &str) -> Result<(), Status> {
+fn validate(binding: &Binding) -> Result<(), Status> {
     let path = Path::new("target");
     let mut errors = ErrorList::new();
     let kind = binding.target.kind.as_deref().unwrap_or_default();
@@ -55,7 +55,15 @@ fn validate(binding: &Binding, name: &str) -> Result<(), Status> {
     if binding.target.name.as_deref().unwrap_or_default().is_empty() {
         errors.push(Error::required(&path.child("name"), ""));
     }
-    Status::check(&GroupKind::new("", "Binding"), name, &errors)
+    // Upstream loses on the way what the errors are, and answers as if the fault were its own.
+    match errors.as_slice() {
+        [] => Ok(()),
+        [only] => Err(Status::failure(500, "", only.to_string())),
+        several => {
+            let all: Vec<String> = several.iter().map(ToString::to_string).collect();
+            Err(Status::failure(500, "", format!("[{}]", all.join(", "))))
+        }
+    }
 }
 
 fn bind(object: &mut Object, name: &str, binding: &Binding) -> Result<Fate, Status> {

@@ -11,10 +11,12 @@ use k8s_openapi::api::authorization::v1::{
     LocalSubjectAccessReview, NonResourceAttributes, ResourceAttributes, SelfSubjectAccessReview,
     SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
 };
+use machinery::gvk::GroupKind;
 use machinery::{Status, meta};
 
 use crate::body::{self, Body};
 use crate::call::Call;
+use crate::chain::authenticate;
 use crate::chain::authorize::{Attributes, Decision, Resource, Target, decide};
 use crate::negotiate;
 use crate::user::User;
@@ -35,7 +37,8 @@ pub(super) async fn review<T: Kind>(
     kind.set_defaults(&mut object);
     let review = object.downcast_mut::<T>().expect("decoded as the review");
     let errors = review.validate();
-    Status::check(&kind.gvk.group_kind(), "", &errors)?;
+    // Upstream has lost the kind by then.
+    Status::check(&GroupKind::new(&*kind.gvk.group, ""), "", &errors)?;
     judge(&call, review)?;
     Ok(negotiate::document(&call, &accept, StatusCode::CREATED, kind.encode_whole(&object).into()))
 }
@@ -57,10 +60,9 @@ pub(super) async fn token(call: Call, body: Body) -> Result<Response<Body>, Stat
         if token.is_empty() {
             return Err(Status::bad_request("token is required for TokenReview in authentication"));
         }
-        let tokens = &call.server.tokens;
         let asked = review.spec.audiences.clone().filter(|audiences| !audiences.is_empty());
-        let audiences = asked.clone().unwrap_or_else(|| tokens.api_audiences().to_vec());
-        review.status = Some(match tokens.authenticate(&call.server.store, &token, &audiences) {
+        let audiences = asked.unwrap_or_else(|| call.server.tokens.api_audiences().to_vec());
+        review.status = Some(match authenticate::token(&call.server, &token, &audiences) {
             Ok(verified) => TokenReviewStatus {
                 authenticated: Some(true),
                 user: Some(info(&verified.user)),

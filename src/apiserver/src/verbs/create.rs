@@ -11,7 +11,7 @@ use crate::write::{Intent, Source, View, document, write};
 
 /// Creates the object in the body.
 pub(crate) async fn create(target: Target, body: Body) -> Result<Response<Body>, Status> {
-    let accept = negotiate::resource(&target.call)?;
+    let accept = negotiate::resource(&target.call, &target.kind)?;
     let options = WriteOptions::read(&target.call.query, "CreateOptions")?;
     let body = document::to_json(&target.call, &target.kind.gvk, body::read(body).await?)?;
     let intent = Intent {

@@ -26,7 +26,7 @@ use plan::Plan;
 
 /// Deletes the object that the request names.
 pub(crate) async fn delete(target: Target, body: Body) -> Result<Response<Body>, Status> {
-    let accept = negotiate::resource(&target.call)?;
+    let accept = negotiate::resource(&target.call, &target.kind)?;
     let options = DeleteOptions::read(&target.call, body::read(body).await?)?;
     let outcome = remove(&target.call, &target.kind, target.namespace(), target.name(), &options).await?;
     let code = if !outcome.gone && options.orphan_dependents == Some(false) {
@@ -34,7 +34,7 @@ pub(crate) async fn delete(target: Target, body: Body) -> Result<Response<Body>,
     } else {
         StatusCode::OK
     };
-    if outcome.gone && !returns_object(&target.kind) {
+    if outcome.gone && !target.kind.returns_deleted {
         let details = Details {
             name: target.name().to_owned(),
             group: target.kind.resource.group.clone(),
@@ -42,16 +42,12 @@ pub(crate) async fn delete(target: Target, body: Body) -> Result<Response<Body>,
             uid: outcome.uid,
             ..Details::default()
         };
-        let status = Bytes::from(Status::success(Some(details)).to_json());
-        return Ok(negotiate::document(&target.call, &accept, code, status));
+        // Upstream's is never given a code.
+        let mut status = Status::success(Some(details)).to_tree();
+        status.remove(&["code"]);
+        return Ok(negotiate::document(&target.call, &accept, code, status.to_vec().into()));
     }
     respond(&target, &accept, code, &Written { bytes: outcome.bytes, created: false })
-}
-
-/// The kinds of which upstream answers with the object when it is gone, instead of a `Status`.
-fn returns_object(kind: &Descriptor) -> bool {
-    kind.resource.group.is_empty()
-        && matches!(kind.resource.resource.as_str(), "namespaces" | "pods" | "serviceaccounts" | "services")
 }
 
 /// What came of a deletion.

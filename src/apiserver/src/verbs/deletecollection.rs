@@ -12,11 +12,11 @@ use super::list::find;
 use super::options::ListOptions;
 use super::selection::Selection;
 use crate::body::{self, Body};
-use crate::negotiate::{self, Shape, Shaper};
+use crate::negotiate::{self, Shaper};
 
 /// Deletes what the request selects and answers with the list of it.
 pub(crate) async fn delete_collection(target: Target, body: Body) -> Result<Response<Body>, Status> {
-    let accept = negotiate::resource(&target.call)?;
+    let accept = negotiate::list(&target.call, &target.kind)?;
     let list = ListOptions::read(&target.call.query, false)?;
     let selection = Selection::read(&target.call.query, &target.kind)?;
     let options = DeleteOptions::read(&target.call, body::read(body).await?)?;
@@ -29,19 +29,7 @@ pub(crate) async fn delete_collection(target: Target, body: Body) -> Result<Resp
             Ok(_) | Err(_) => {}
         }
     }
-    let shaper = Shaper::new(target.kind.clone(), accept.shape, target.call.now);
-    let json = if accept.shape == Shape::Object {
-        let (mut json, end) = shaper.list_frame(&found.meta);
-        for (at, entry) in entries.iter().enumerate() {
-            if at > 0 {
-                json.push(b',');
-            }
-            shaper.item(&entry.bytes, &mut json)?;
-        }
-        json.extend_from_slice(end);
-        json
-    } else {
-        shaper.list(&found.meta, entries.iter().map(|entry| &*entry.bytes))?
-    };
-    Ok(negotiate::document(&target.call, &accept, StatusCode::OK, json.into()))
+    let shaper = Shaper::new(target.kind.clone(), &accept, target.call.now);
+    let bytes = shaper.list(&found.meta, entries.iter().map(|entry| &*entry.bytes))?;
+    Ok(negotiate::shaped(&target.call, &accept, StatusCode::OK, bytes.into()))
 }

@@ -16,8 +16,10 @@ use crate::write::Written;
 
 /// Answers with the object as it is stored.
 pub(crate) async fn get(target: Target) -> Result<Response<Body>, Status> {
-    let accept = negotiate::resource(&target.call)?;
-    if let Some(version) = options::revision(target.call.query.text("resourceVersion"))? {
+    let accept = negotiate::resource(&target.call, &target.kind)?;
+    let revision = options::revision(target.call.query.text("resourceVersion"))
+        .map_err(|why| Status::failure(500, "", why))?;
+    if let Some(version) = revision {
         reach(&target.call.server.store, version).await?;
     }
     let entry = current(&target)?;

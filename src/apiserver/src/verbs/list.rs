@@ -4,10 +4,12 @@
 //! HTTP/2 frame.
 
 mod body;
+mod items;
 mod token;
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use machinery::Status;
@@ -25,30 +27,30 @@ use token::Token;
 
 /// Answers with a list.
 pub(crate) async fn list(target: Target) -> Result<Response<Body>, Status> {
-    let accept = negotiate::list(&target.call)?;
+    let accept = negotiate::list(&target.call, &target.kind)?;
     let options = ListOptions::read(&target.call.query, false)?;
     let selection = Selection::read(&target.call.query, &target.kind)?;
     let found = find(&target, &options, &selection).await?;
-    let shaper = Shaper::new(target.kind.clone(), accept.shape, target.call.now);
+    let shaper = Shaper::new(target.kind.clone(), &accept, target.call.now);
     if !shaper.is_streamable() {
         let objects = found.entries(&selection);
         let json = shaper.list(&found.meta, objects.iter().map(|entry| &*entry.bytes))?;
         return Ok(negotiate::document(&target.call, &accept, StatusCode::OK, json.into()));
     }
     let size = if target.call.accepts_gzip() { found.size(&selection) } else { 0 };
-    let mut stream = ListBody::new(shaper, found, selection);
+    let mut stream = ListBody::new(shaper, found, selection).await?;
     let first = stream.chunk()?;
-    let whole =
-        stream.is_done() || accept.encoding != Encoding::Json || target.call.is_pretty() || accept.pretty;
-    if !whole {
-        stream.first = Some(first.into());
-        return Ok(negotiate::stream(&target.call, stream.boxed_unsync(), size));
+    let is_pretty = accept.encoding == Encoding::Json && (target.call.is_pretty() || accept.pretty);
+    if !stream.is_done() && accept.encoding != Encoding::Yaml && !is_pretty {
+        stream.first = Some(first);
+        let content_type = accept.encoding.media_type();
+        return Ok(negotiate::stream(&target.call, stream.boxed_unsync(), size, content_type));
     }
-    let mut json = first;
+    let mut whole = BytesMut::from(first);
     while !stream.is_done() {
-        json.extend_from_slice(&stream.chunk()?);
+        whole.extend_from_slice(&stream.chunk()?);
     }
-    Ok(negotiate::document(&target.call, &accept, StatusCode::OK, json.into()))
+    Ok(negotiate::shaped(&target.call, &accept, StatusCode::OK, whole.freeze()))
 }
 
 /// What a list shows.

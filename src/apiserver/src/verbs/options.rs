@@ -16,6 +16,9 @@ pub(crate) enum FieldValidation {
     Strict,
 }
 
+/// Upstream's name of the options of a patch.
+pub(crate) const PATCH: &str = "PatchOptions";
+
 /// Options of create, update and patch.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteOptions {
@@ -29,13 +32,17 @@ impl WriteOptions {
         let mut errors = ErrorList::new();
         errors.extend(dry_run_errors(&query.all("dryRun").collect::<Vec<_>>()));
         errors.extend(validate_field_manager(query.text("fieldManager"), &Path::new("fieldManager")));
+        if kind == PATCH && query.get("force").is_some() {
+            let why = "may not be specified for non-apply patch";
+            errors.push(Error::forbidden(&Path::new("force"), why));
+        }
         let field_validation = match query.text("fieldValidation") {
             "" | "Warn" => FieldValidation::Warn,
             "Ignore" => FieldValidation::Ignore,
             "Strict" => FieldValidation::Strict,
             other => {
                 let path = Path::new("fieldValidation");
-                errors.push(Error::not_supported(&path, other, &["Ignore", "Strict", "Warn"]));
+                errors.push(Error::not_supported(&path, other, &["", "Ignore", "Strict", "Warn"]));
                 FieldValidation::Warn
             }
         };
@@ -47,8 +54,8 @@ impl WriteOptions {
 /// `All` is the only thing that can be dry.
 pub(crate) fn dry_run_errors(values: &[&str]) -> ErrorList {
     let path = Path::new("dryRun");
-    let unknown = values.iter().filter(|value| **value != "All");
-    unknown.map(|value| Error::not_supported(&path, *value, &["All"])).collect()
+    let is_known = values.iter().all(|value| *value == "All");
+    (!is_known).then(|| Error::not_supported(&path, values, &["All"])).into_iter().collect()
 }
 
 /// 422 about options.
@@ -86,17 +93,27 @@ impl ListOptions {
         let version = query.text("resourceVersion");
         let send_initial_events = query.optional_flag("sendInitialEvents");
         let errors = if is_watch {
-            watch_errors(version, matching, send_initial_events)
+            watch_errors(matching, query.text("continue"), send_initial_events)
         } else {
             list_errors(version, matching, query.text("continue"), send_initial_events)
         };
         invalid_unless_empty("ListOptions", &errors)?;
-        let resource_version = revision(version)?;
-        let limit = query.number("limit")?.unwrap_or(0).max(0);
+        let resource_version = revision(version).map_err(|why| match is_watch {
+            true => Status::failure(500, "", why),
+            false => Status::bad_request(format!("invalid resource version: {why}")),
+        })?;
+        let token = query.text("continue");
+        if !token.is_empty() && resource_version.is_some_and(|version| version > 0) {
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        // What may be of any age comes from memory, where upstream has no pages.
+        let limit = query.number("limit")?.filter(|_| resource_version != Some(0)).unwrap_or(0).max(0);
         let legacy_exact = matching.is_empty() && limit > 0 && !is_watch;
         Ok(ListOptions {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            continue_token: query.text("continue").to_owned(),
+            continue_token: token.to_owned(),
             exact: matching == "Exact"
                 || (legacy_exact && resource_version.is_some_and(|version| version > 0)),
             resource_version,
@@ -115,14 +132,13 @@ impl ListOptions {
     }
 }
 
-/// A `resourceVersion` parameter.
-pub(crate) fn revision(text: &str) -> Result<Option<u64>, Status> {
+/// A `resourceVersion` parameter, or what is wrong with it.
+pub(crate) fn revision(text: &str) -> Result<Option<u64>, String> {
     match text {
         "" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
             let detail = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
-            let error = Error::invalid(&Path::new("resourceVersion"), text, detail);
-            Status::bad_request(error.to_string())
+            Error::invalid(&Path::new("resourceVersion"), text, detail).to_string()
         }),
     }
 }
@@ -163,9 +179,14 @@ fn list_errors(version: &str, matching: &str, token: &str, initial: Option<bool>
     errors
 }
 
-fn watch_errors(_version: &str, matching: &str, initial: Option<bool>) -> ErrorList {
+const NEEDS_MATCH: &str = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+
+fn watch_errors(matching: &str, token: &str, initial: Option<bool>) -> ErrorList {
     let path = Path::new("resourceVersionMatch");
     let mut errors = ErrorList::new();
+    if !token.is_empty() {
+        errors.push(Error::forbidden(&path, "resourceVersionMatch is forbidden when continue is provided"));
+    }
     if !matching.is_empty() {
         if initial.is_none() {
             errors.push(Error::forbidden(
@@ -174,14 +195,14 @@ fn watch_errors(_version: &str, matching: &str, initial: Option<bool>) -> ErrorL
             ));
         }
         if matching != "NotOlderThan" {
+            if initial.is_some() {
+                errors.push(Error::forbidden(&path, NEEDS_MATCH));
+            }
             errors.push(Error::not_supported(&path, matching, &["NotOlderThan"]));
         }
     }
     if initial.is_some() && matching.is_empty() {
-        errors.push(Error::forbidden(
-            &path,
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ));
+        errors.push(Error::forbidden(&path, NEEDS_MATCH));
     }
     errors
 }

@@ -12,7 +12,7 @@ use crate::write::{Intent, Source, View, document, write};
 
 /// Replaces what the request names with the body.
 pub(crate) async fn update(target: Target, body: Body) -> Result<Response<Body>, Status> {
-    let accept = negotiate::resource(&target.call)?;
+    let accept = negotiate::resource(&target.call, &target.kind)?;
     let options = WriteOptions::read(&target.call.query, "UpdateOptions")?;
     let is_scale = target.subresource == Some(Subresource::Scale);
     let expected = if is_scale { target.call.server.registry.body("Scale") } else { &target.kind };
@@ -31,11 +31,19 @@ pub(super) fn intent<'a>(target: &'a Target, options: WriteOptions, source: Sour
         call: &target.call,
         kind: &target.kind,
         subresource: &target.call.info.subresource,
-        view: if target.subresource == Some(Subresource::Status) { View::Status } else { View::Main },
+        view: view(target.subresource),
         namespace: target.namespace().to_owned(),
         name: target.name().to_owned(),
         generated: 0,
         source,
         options,
+    }
+}
+
+fn view(subresource: Option<Subresource>) -> View {
+    match subresource {
+        Some(Subresource::Status) => View::Status,
+        Some(Subresource::Approval) => View::Approval,
+        Some(Subresource::Scale) | None => View::Main,
     }
 }

@@ -4,6 +4,8 @@
 //! Events are the stored bytes in a frame; everything that is pending leaves as one. An error after the start is an event
 //! of type ERROR, as upstream's.
 
+mod frames;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,8 @@ use super::list::narrowed;
 use super::options::ListOptions;
 use super::selection::Selection;
 use crate::body::{Body, BoxError};
-use crate::negotiate::{self, Encoding, JSON, Shaper};
+use crate::negotiate;
+use frames::Frames;
 
 /// Upstream's `--min-request-timeout`: watches without a limit last between one and two of these.
 const MIN_SECONDS: u64 = 1800;
@@ -35,25 +38,22 @@ const MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
 /// Answers with a stream of events.
 pub(crate) async fn watch(target: Target) -> Result<Response<Body>, Status> {
-    let accept = negotiate::list(&target.call)?;
-    if accept.encoding != Encoding::Json {
-        return Err(Status::not_acceptable(&[JSON]));
-    }
+    let (accept, stream_type) = negotiate::watch(&target.call, &target.kind)?;
     let options = ListOptions::read(&target.call.query, true)?;
     let mut selection = Selection::read(&target.call.query, &target.kind)?;
     if target.call.info.verb_in_path && !target.name().is_empty() {
         selection.require_name(target.name());
     }
-    let shaper = Shaper::new(target.kind.clone(), accept.shape, target.call.now);
+    let frames = Frames::new(&target, &accept);
     let watching = match start(&target, &options, &selection).await {
-        Ok(source) => Watching::new(&target, &options, selection, shaper, source),
-        Err(status) => Watching::refused(&target, &options, selection, shaper, &status),
+        Ok(source) => Watching::new(&target, &options, selection, frames, source),
+        Err(status) => Watching::refused(&target, &options, selection, frames, &status),
     };
-    let frames = stream::unfold(watching, |mut watching| async move {
+    let body = stream::unfold(watching, |mut watching| async move {
         let frame = watching.frame().await?;
         Some((Ok::<_, BoxError>(Frame::data(Bytes::from(frame))), watching))
     });
-    Ok(negotiate::stream(&target.call, StreamBody::new(frames).boxed_unsync(), 0))
+    Ok(negotiate::stream(&target.call, StreamBody::new(body).boxed_unsync(), 0, stream_type))
 }
 
 /// Where the events come from.
@@ -100,11 +100,9 @@ async fn start(target: &Target, options: &ListOptions, selection: &Selection) ->
 /// A watch as it goes on.
 struct Watching {
     selection: Selection,
-    shaper: Shaper,
+    frames: Frames,
     stage: Stage,
     bookmarks: bool,
-    /// A table says its columns in the first event only.
-    columns: bool,
     deadline: Instant,
     draining: CancellationToken,
 }
@@ -124,7 +122,7 @@ impl Watching {
         target: &Target,
         options: &ListOptions,
         selection: Selection,
-        shaper: Shaper,
+        frames: Frames,
         source: Source,
     ) -> Self {
         let stage = if source.initial.is_some() || source.bookmark_after_initial {
@@ -137,10 +135,9 @@ impl Watching {
         let seconds = asked.unwrap_or_else(|| rand::rng().random_range(MIN_SECONDS..2 * MIN_SECONDS));
         Watching {
             selection,
-            shaper,
+            frames,
             stage,
             bookmarks: options.allow_bookmarks,
-            columns: true,
             deadline: Instant::now() + Duration::from_secs(seconds.min(MAX_SECONDS)),
             draining: target.call.server.draining.clone(),
         }
@@ -151,15 +148,16 @@ impl Watching {
         target: &Target,
         options: &ListOptions,
         selection: Selection,
-        shaper: Shaper,
+        frames: Frames,
         status: &Status,
     ) -> Watching {
+        let mut last = Vec::new();
+        frames.error(status, &mut last);
         Watching {
             selection,
-            shaper,
-            stage: Stage::Last(error_event(status)),
+            frames,
+            stage: Stage::Last(last),
             bookmarks: options.allow_bookmarks,
-            columns: true,
             deadline: Instant::now(),
             draining: target.call.server.draining.clone(),
         }
@@ -191,7 +189,7 @@ impl Watching {
             };
             for entry in rest {
                 if self.selection.matches(&entry.attributes) {
-                    self.event("ADDED", &entry.bytes, out);
+                    self.frames.object("ADDED", &entry.bytes, out);
                 }
                 if out.len() >= CHUNK {
                     sent = Some(entry.key.clone());
@@ -203,7 +201,7 @@ impl Watching {
             return Stage::Initial(source, sent);
         }
         if source.bookmark_after_initial {
-            self.bookmark(source.events.position(), true, out);
+            self.frames.bookmark(source.events.position(), true, out);
         }
         Stage::Live(source.events)
     }
@@ -215,7 +213,7 @@ impl Watching {
             () = self.draining.cancelled() => return Stage::Ended,
             () = tokio::time::sleep_until(self.deadline) => {
                 if self.bookmarks {
-                    self.bookmark(events.position(), false, out);
+                    self.frames.bookmark(events.position(), false, out);
                 }
                 return Stage::Ended;
             }
@@ -223,15 +221,14 @@ impl Watching {
         };
         match next {
             Ok(Item::Events(batch)) => batch.iter().for_each(|event| self.happened(event, out)),
-            Ok(Item::Progress(revision)) if self.bookmarks => self.bookmark(revision, false, out),
+            Ok(Item::Progress(revision)) if self.bookmarks => self.frames.bookmark(revision, false, out),
             Ok(Item::Progress(_)) => {}
             Err(WatchError::Closed) => return Stage::Ended,
             Err(error) => {
                 tracing::info!(%error, "a watch was cut off");
                 let position = events.position();
-                out.extend(error_event(&Status::expired(format!(
-                    "too old resource version: {position} ({error})"
-                ))));
+                let why = format!("too old resource version: {position} ({error})");
+                self.frames.error(&Status::expired(why), out);
                 return Stage::Ended;
             }
         }
@@ -240,72 +237,17 @@ impl Watching {
 
     /// Adds an event as the selection sees it: what enters it is added, what leaves it is deleted.
     fn happened(&mut self, event: &Event, out: &mut Vec<u8>) {
-        let before =
-            event.previous.as_ref().filter(|entry| self.selection.matches(&entry.attributes)).cloned();
+        let before = event.previous.as_ref().filter(|entry| self.selection.matches(&entry.attributes));
         let after = event.kind != EventKind::Deleted && self.selection.matches(&event.entry.attributes);
         match (before, after) {
             (None, false) => {}
-            (None, true) => self.event("ADDED", &event.entry.bytes, out),
-            (Some(_), true) => self.event("MODIFIED", &event.entry.bytes, out),
+            (None, true) => self.frames.event("ADDED", &event.entry, out),
+            (Some(_), true) => self.frames.event("MODIFIED", &event.entry, out),
             (Some(_), false) if event.kind == EventKind::Deleted => {
-                self.event("DELETED", &event.entry.bytes, out);
+                self.frames.event("DELETED", &event.entry, out);
             }
             // It left the selection: clients see its last state inside, at the revision at which it left.
-            (Some(previous), false) => {
-                let bytes = at_revision(&previous.bytes, previous.revision, event.entry.revision);
-                self.event("DELETED", &bytes, out);
-            }
+            (Some(previous), false) => self.frames.departure(previous, event.entry.revision, out),
         }
-    }
-
-    fn event(&mut self, kind: &str, stored: &[u8], out: &mut Vec<u8>) {
-        let columns = std::mem::replace(&mut self.columns, false);
-        match self.shaper.object(stored, columns) {
-            Ok(object) => write_event(kind, &object, out),
-            Err(status) => out.extend(error_event(&status)),
-        }
-    }
-
-    fn bookmark(&self, revision: u64, initial_events_end: bool, out: &mut Vec<u8>) {
-        write_event("BOOKMARK", &self.shaper.bookmark(revision, initial_events_end), out);
-    }
-}
-
-fn write_event(kind: &str, object: &[u8], out: &mut Vec<u8>) {
-    out.reserve(object.len() + 40);
-    out.extend_from_slice(b"{\"type\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"object\":");
-    out.extend_from_slice(object);
-    out.extend_from_slice(b"}\n");
-}
-
-fn error_event(status: &Status) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_event("ERROR", &status.to_json(), &mut out);
-    out
-}
-
-/// An object's bytes with another revision. The metadata's `resourceVersion` is the first in canonical JSON, since labels
-/// and annotations come after it and quotes within strings are escaped.
-fn at_revision(bytes: &[u8], from: u64, to: u64) -> Vec<u8> {
-    let old = format!("\"resourceVersion\":\"{from}\"");
-    let Some(at) = bytes.windows(old.len()).position(|window| window == old.as_bytes()) else {
-        return bytes.to_vec();
-    };
-    let new = format!("\"resourceVersion\":\"{to}\"");
-    [&bytes[..at], new.as_bytes(), &bytes[at + old.len()..]].concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_revision_of_an_object_is_replaced_where_it_stands() {
-        let bytes = br#"{"metadata":{"name":"a","resourceVersion":"7","labels":{"resourceVersion":"7"}}}"#;
-        let expected =
-            br#"{"metadata":{"name":"a","resourceVersion":"12","labels":{"resourceVersion":"7"}}}"#;
-        assert_eq!(at_revision(bytes, 7, 12), expected);
     }
 }

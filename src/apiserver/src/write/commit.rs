@@ -59,6 +59,8 @@ async fn update(intent: &Intent<'_>, draft: Draft) -> Result<Option<Written>, St
     let write = if deletes { Write::Delete(value) } else { Write::Put(value) };
     let store = &intent.call.server.store;
     match store.commit(old.entry.key.clone(), Precondition::Revision(old.entry.revision), write).await {
+        // What is gone is answered as it was, at the revision that it had.
+        Ok(_) if deletes => Ok(Some(Written { bytes: unchanged, created: false })),
         Ok(committed) => Ok(Some(Written { bytes: committed.entry.bytes.clone(), created: false })),
         Err(CommitError::Conflict(_) | CommitError::Missing) => Ok(None),
         Err(error) => Err(refused(&error, &intent.group_resource(), &intent.name)),
@@ -100,6 +102,7 @@ pub(crate) fn refused(error: &CommitError, resource: &GroupResource, name: &str)
             Status::request_entity_too_large(format!("the object takes {size} bytes, limit is {limit}"))
         }
         CommitError::Closed => Status::service_unavailable("the server is shutting down"),
+        CommitError::Unavailable(_) => Status::service_unavailable(error.to_string()),
         error => {
             tracing::error!(%error, %resource, name, "a write failed");
             Status::internal(error)

@@ -53,21 +53,42 @@ pub(crate) fn read<'a>(
     validation: FieldValidation,
     body: &'a [u8],
 ) -> Result<Tree<'a>, Status> {
-    let parsed = json::parse(body).map_err(|error| unrecognized(&kind.gvk, &error.to_string(), body))?;
-    if !matches!(parsed.tree, Tree::Object(_)) {
-        let found = parsed.tree.go_kind();
-        let error = format!(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal {found} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
-        );
-        return Err(unrecognized(&kind.gvk, &error, body));
+    let no_kind = |error: &dyn std::fmt::Display| {
+        let error = format!("couldn't get version/kind; json parse error: {error}");
+        unrecognized(&kind.gvk, &error, body)
+    };
+    let mut parsed = json::parse(body).map_err(|error| no_kind(&error))?;
+    if parsed.tree.is_null() {
+        parsed.tree = Tree::empty_object();
     }
-    check_kind(&call.server.registry, kind, &parsed.tree)?;
+    check_head(&parsed.tree).map_err(|error| no_kind(&error))?;
+    check_kind(&call.server.registry, kind, &parsed.tree, body)?;
     // Types before names: what cannot be decoded at all is not told about its unknown fields, as upstream.
     schema::check_types(&parsed.tree, kind.schema)
         .map_err(|error| unfit(&kind.gvk, &kind.gvk, &error.to_string()))?;
     let strict = strict_errors(validation, &parsed.tree, kind, &parsed.duplicates);
     report(call, validation, &strict, |error| unfit(&kind.gvk, &kind.gvk, &error))?;
     Ok(parsed.tree)
+}
+
+/// Whether kind and version can be told: an object in which they are texts.
+fn check_head(tree: &Tree<'_>) -> Result<(), String> {
+    if !matches!(tree, Tree::Object(_)) {
+        return Err(format!(
+            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            tree.go_kind()
+        ));
+    }
+    let is_text = |value: &Tree<'_>| matches!(value, Tree::String(_) | Tree::Null);
+    for name in ["apiVersion", "kind"] {
+        if let Some(value) = tree.get(name).filter(|value| !is_text(value)) {
+            let found = value.go_kind();
+            return Err(format!(
+                "json: cannot unmarshal {found} into Go struct field .{name} of type string"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What strict decoding objects to.
@@ -104,10 +125,16 @@ pub(super) fn report(
     }
 }
 
-fn check_kind(registry: &Registry, expected: &Descriptor, tree: &Tree<'_>) -> Result<(), Status> {
+fn check_kind(
+    registry: &Registry,
+    expected: &Descriptor,
+    tree: &Tree<'_>,
+    body: &[u8],
+) -> Result<(), Status> {
     let text = |name: &str| tree.get(name).and_then(Tree::as_str).unwrap_or_default();
     let (version, kind) = (text("apiVersion"), text("kind"));
-    let given = GroupVersion::parse(version).map_err(|error| Status::bad_request(error.to_string()))?;
+    let given = GroupVersion::parse(version)
+        .map_err(|error| unrecognized(&expected.gvk, &error.to_string(), body))?;
     let given = if version.is_empty() { expected.gvk.group_version() } else { given };
     let given = given.with_kind(if kind.is_empty() { expected.gvk.kind.as_str() } else { kind });
     if given == expected.gvk {

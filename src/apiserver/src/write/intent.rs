@@ -21,6 +21,8 @@ pub(crate) enum View {
     Main,
     /// The status.
     Status,
+    /// The conditions that approve or deny.
+    Approval,
 }
 
 /// A function that changes the current object; it may refuse.
@@ -71,7 +73,9 @@ impl<'a> Intent<'a> {
     pub(crate) fn context(&self) -> Context {
         Context {
             user: self.call.user.name.clone(),
+            uid: self.call.user.uid.clone(),
             groups: self.call.user.groups.clone(),
+            extra: self.call.user.extra.clone(),
             namespace: self.namespace.clone(),
             now: self.call.now,
             dry_run: self.options.dry_run,

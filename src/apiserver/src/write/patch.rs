@@ -5,6 +5,7 @@ use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
 use machinery::json::{self, Tree};
 use machinery::patch::{self, json as json_patch, merge, strategic};
+use machinery::status::Details;
 use machinery::{Status, schema};
 
 use super::document::{report, strict_errors};
@@ -34,7 +35,8 @@ impl PatchKind {
             Some(0) => Ok(PatchKind::Json),
             Some(1) => Ok(PatchKind::Merge),
             Some(_) => Ok(PatchKind::Strategic),
-            None => Err(Status::unsupported_media_type(&Self::MEDIA_TYPES)),
+            None => Err(Status::failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+                .with_details(Details::default())),
         }
     }
 }
@@ -71,22 +73,47 @@ fn applied<'a>(
     current: Tree<'a>,
 ) -> Result<(Tree<'a>, Vec<String>), Status> {
     if kind == PatchKind::Json {
-        return Ok((json_patch::apply(&current, body).map_err(unappliable)?, Vec::new()));
+        let strict = match intent.options.field_validation {
+            FieldValidation::Ignore => Vec::new(),
+            _ => json_patch::strict_errors(body).map_err(undecodable)?,
+        };
+        return Ok((json_patch::apply(&current, body).map_err(unappliable)?, strict));
     }
-    let patch =
-        json::parse(body).map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))?;
+    let bad = |why: String| match kind {
+        PatchKind::Strategic => Status::bad_request(why),
+        _ => Status::bad_request(format!("error decoding patch: {why}")),
+    };
+    let patch = json::parse(body).map_err(|error| bad(error.to_string()))?;
+    if patch.tree.is_null() && kind == PatchKind::Merge {
+        return Err(Status::bad_request("Invalid JSON Patch"));
+    }
     if !matches!(patch.tree, Tree::Object(_)) {
         let found = patch.tree.go_kind();
-        return Err(Status::bad_request(format!(
-            "error decoding patch: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        return Err(bad(format!(
+            "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
         )));
     }
     let duplicates = patch.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
     let patched = match kind {
         PatchKind::Merge => merge::apply(current, patch.tree),
-        _ => strategic::apply(&current, &patch.tree, intent.kind.schema).map_err(unappliable)?,
+        _ => strategic::apply(&current, &patch.tree, intent.kind.schema).map_err(|error| match error {
+            // Upstream has no reason for these, either.
+            patch::Error::Malformed(why) => Status::failure(500, "", why),
+            error => unappliable(error),
+        })?,
     };
     Ok((patched, duplicates))
+}
+
+/// A JSON patch that is none, as upstream's strict reader sees it.
+fn undecodable(error: patch::Error) -> Status {
+    match error {
+        patch::Error::Malformed(why) => {
+            let why = why.replace("type jsonpatch.Patch", "type []handlers.jsonPatchOp");
+            Status::bad_request(format!("error decoding patch: {why}"))
+        }
+        error => unappliable(error),
+    }
 }
 
 fn unappliable(error: patch::Error) -> Status {
@@ -97,7 +124,7 @@ fn unappliable(error: patch::Error) -> Status {
         patch::Error::Inapplicable(why) => {
             tracing::debug!(why, "a patch does not apply");
             let message = "the server rejected our request due to an error in our request";
-            Status::failure(422, "Invalid", message).with_details(machinery::status::Details::default())
+            Status::failure(422, "Invalid", message).with_details(Details::default())
         }
     }
 }

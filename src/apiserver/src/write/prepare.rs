@@ -43,6 +43,7 @@ fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
     {
         new.meta_mut().name = Some(meta::generate_name(&base));
     }
+    intent.kind.preparation_warnings(new).into_iter().for_each(|warning| intent.call.warn(warning));
     intent.kind.prepare_for_create(new, &intent.context());
     Ok(())
 }
@@ -52,6 +53,9 @@ fn check_preconditions(intent: &Intent<'_>, new: &ObjectMeta, old: &Old) -> Resu
     let resource = intent.group_resource();
     let current_uid = old.object.meta().uid.as_deref().unwrap_or_default();
     if let Some(uid) = new.uid.as_deref().filter(|uid| !uid.is_empty() && *uid != current_uid) {
+        if matches!(intent.source, Source::Patch(..)) {
+            return Err(immutable_uid(intent, uid));
+        }
         let why =
             format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}");
         return Err(Status::conflict(&resource, &intent.name, why));
@@ -64,8 +68,19 @@ fn check_preconditions(intent: &Intent<'_>, new: &ObjectMeta, old: &Old) -> Resu
             Err(Status::invalid(&GroupKind::new(resource.group, resource.resource), &intent.name, &errors))
         }
         version if version.parse() == Ok(old.entry.revision) => Ok(()),
+        version if version.parse::<u64>().is_err() => {
+            let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+            Err(Status::failure(500, "", why))
+        }
         _ => Err(Status::conflict(&resource, &intent.name, LOCK)),
     }
+}
+
+/// A patch is no precondition: its uid is a change, which upstream refuses twice, generically and for the kind.
+fn immutable_uid(intent: &Intent<'_>, uid: &str) -> Status {
+    let path = Path::new("metadata").child("uid");
+    let errors = [(); 2].map(|()| Error::invalid(&path, uid, "field is immutable"));
+    Status::invalid(&intent.kind.gvk.group_kind(), &intent.name, &errors)
 }
 
 fn update(intent: &Intent<'_>, draft: &mut Draft) {
@@ -75,7 +90,8 @@ fn update(intent: &Intent<'_>, draft: &mut Draft) {
     new.meta_mut().resource_version.clone_from(&old.meta().resource_version);
     match intent.view {
         View::Main => intent.kind.prepare_for_update(new, old, &intent.context()),
-        View::Status => intent.kind.prepare_for_status_update(new, old),
+        View::Status => intent.kind.prepare_for_status_update(new, old, &intent.context()),
+        View::Approval => intent.kind.prepare_for_approval_update(new, old, &intent.context()),
     }
     let (new, old) = (new.meta_mut(), old.meta());
     new.creation_timestamp.clone_from(&old.creation_timestamp);

@@ -11,9 +11,10 @@ pub(super) fn validate(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Sta
         (None, _) => kind.validate_create(&draft.new),
         (Some(old), View::Main) => kind.validate_update(&draft.new, old),
         (Some(old), View::Status) => kind.validate_status_update(&draft.new, old),
+        (Some(old), View::Approval) => kind.validate_approval_update(&draft.new, old),
     };
     let name = draft.new.meta().name.as_deref().unwrap_or_default();
-    Status::check(&kind.gvk.group_kind(), name, &errors)?;
+    Status::check(&kind.refused_as, name, &errors)?;
     if intent.view == View::Main {
         kind.warnings(&draft.new, draft.old_object())
             .into_iter()

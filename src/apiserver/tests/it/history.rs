@@ -69,4 +69,7 @@ async fn a_watch_from_what_was_forgotten_ends_with_an_expired_status() {
         message.starts_with(&format!("too old resource version: {} (", old.as_str().unwrap())),
         "{message}"
     );
+    let protobuf = [("accept", machinery::protobuf::MEDIA_TYPE)];
+    let answer = admin.send(&line, &protobuf, "").await.expect(200);
+    assert_eq!(crate::protobuf::events(&answer.bytes), [("ERROR".to_owned(), event["object"].clone())]);
 }

@@ -111,6 +111,9 @@ async fn special_endpoints_take_protobuf_too() {
     let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"},
         "spec": {"serviceAccountName": "s", "containers": [{"name": "c", "image": "i"}]}});
     send(&admin, "POST /api/v1/namespaces/default/pods", pod, 201).await;
+    let eviction = json!({"kind": "Eviction", "apiVersion": "policy/v1", "metadata": {"name": "p"},
+        "deleteOptions": {"dryRun": ["All"]}});
+    send(&admin, "POST /api/v1/namespaces/default/pods/p/eviction", eviction, 201).await;
     let binding = json!({"kind": "Binding", "apiVersion": "v1", "metadata": {"name": "p"},
         "target": {"kind": "Node", "name": "n"}});
     send(&admin, "POST /api/v1/namespaces/default/pods/p/binding", binding, 201).await;
@@ -118,17 +121,85 @@ async fn special_endpoints_take_protobuf_too() {
 }
 
 #[tokio::test]
-async fn lists_are_in_json_for_those_who_take_it() {
+async fn lists_are_the_same_in_protobuf() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let list = async |query: &str| {
+        let answer = admin.send(&format!("GET {MAPS}{query}"), &[EITHER], "").await.expect(200);
+        assert_eq!(
+            decoded(&answer),
+            with_kinds(admin.get(&format!("{MAPS}{query}")).await.json()),
+            "{query}"
+        );
+        answer.bytes.len()
+    };
+    list("").await;
+    for number in 0..5 {
+        admin.post(MAPS, config_map(&format!("small-{number}"), "1")).await.expect(201);
+    }
+    list("").await;
+    list("?limit=2").await;
+    list("?labelSelector=none").await;
+    // More than is held while it is measured.
+    for number in 0..14 {
+        admin.post(MAPS, config_map(&format!("large-{number}"), &"x".repeat(100_000))).await.expect(201);
+    }
+    assert!(list("").await > 1_400_000);
+    let only = [("accept", protobuf::MEDIA_TYPE)];
+    let version = admin.send("GET /version", &only, "").await.expect(200);
+    assert_eq!(version.at("/minor"), "36");
+}
+
+/// JSON lists leave out what protobuf says by the list's kind: so do the items that are decoded.
+fn with_kinds(mut list: Value) -> Value {
+    if list["items"].as_array().is_some_and(Vec::is_empty) {
+        list.as_object_mut().unwrap().remove("items");
+    }
+    list
+}
+
+#[tokio::test]
+async fn metadata_alone_comes_in_protobuf_and_tables_do_not() {
     let cluster = Cluster::start().await;
     let admin = cluster.admin();
     admin.post(MAPS, config_map("a", "1")).await.expect(201);
-    let either = admin.send(&format!("GET {MAPS}"), &[EITHER], "").await.expect(200);
-    assert_eq!(either.headers[CONTENT_TYPE], "application/json");
-    let only = [("accept", protobuf::MEDIA_TYPE)];
-    let list = decoded(&admin.send(&format!("GET {MAPS}"), &only, "").await.expect(200));
-    assert_eq!((&list["kind"], &list["items"][0]["data"]["key"]), (&json!("ConfigMapList"), &json!("1")));
-    let version = admin.send("GET /version", &only, "").await.expect(200);
-    assert_eq!(version.at("/minor"), "36");
+    let accept = |kind: &str| format!("application/vnd.kubernetes.protobuf;as={kind};g=meta.k8s.io;v=v1");
+    let get =
+        async |path: &str, accept: &str| admin.send(&format!("GET {path}"), &[("accept", accept)], "").await;
+    let object = get(&format!("{MAPS}/a"), &accept("PartialObjectMetadata")).await.expect(200);
+    let object = decoded(&object);
+    assert_eq!(
+        (&object["kind"], &object["metadata"]["name"]),
+        (&json!("PartialObjectMetadata"), &json!("a"))
+    );
+    let list = decoded(&get(MAPS, &accept("PartialObjectMetadataList")).await.expect(200));
+    assert_eq!(list["kind"], "PartialObjectMetadataList");
+    assert_eq!(list["items"][0]["metadata"], object["metadata"]);
+    assert_eq!(list["items"][0].get("data"), None);
+
+    let refused = get(MAPS, &accept("PartialObjectMetadata")).await.expect(406);
+    assert_eq!(
+        refused.message(),
+        "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)"
+    );
+    get(MAPS, &accept("Table")).await.expect(406);
+    let either = format!("{},application/json", accept("Table"));
+    assert_eq!(get(MAPS, &either).await.expect(200).at("/kind"), "ConfigMapList");
+    let older = "application/json;as=Table;g=meta.k8s.io;v=v1beta1";
+    let table = get(MAPS, older).await.expect(200);
+    assert_eq!(table.at("/apiVersion"), "meta.k8s.io/v1beta1");
+    assert_eq!(table.at("/rows/0/object/apiVersion"), "meta.k8s.io/v1beta1");
+}
+
+#[tokio::test]
+async fn failures_are_in_protobuf_for_those_who_take_it() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let missing = admin.send(&format!("GET {MAPS}/a"), &[EITHER], "").await.expect(404);
+    let status = decoded(&missing);
+    assert_eq!((&status["kind"], &status["reason"]), (&json!("Status"), &json!("NotFound")));
+    let other = admin.send(&format!("GET {MAPS}/a"), &[("accept", "text/html")], "").await.expect(406);
+    assert!(other.text.contains("\n  \"reason\": \"NotAcceptable\""), "indented: {}", other.text);
 }
 
 #[tokio::test]
@@ -162,4 +233,76 @@ async fn bad_protobuf_is_refused_as_upstream_does() {
          scheme \"pkg/api/legacyscheme/scheme.go:30\"",
     )
     .await;
+}
+
+/// The events in a body of length-delimited frames: type and object.
+pub(crate) fn events(mut bytes: &[u8]) -> Vec<(String, Value)> {
+    let mut events = Vec::new();
+    while let Some((len, rest)) = bytes.split_first_chunk::<4>() {
+        let (frame, rest) = rest.split_at(u32::from_be_bytes(*len) as usize);
+        bytes = rest;
+        events.push(event(frame));
+    }
+    assert_eq!(bytes, b"", "nothing after the last frame");
+    events
+}
+
+/// A WatchEvent: its type (1), and in its object (2) an envelope (1).
+fn event(frame: &[u8]) -> (String, Value) {
+    let (kind, rest) = field(1, frame);
+    let (extension, rest) = field(2, rest);
+    assert_eq!(rest, b"");
+    let (object, rest) = field(1, extension);
+    assert_eq!(rest, b"");
+    let (_, tree) = protobuf::decode(object, &GroupVersionKind::default()).unwrap();
+    (String::from_utf8(kind.to_vec()).unwrap(), tree.into_value())
+}
+
+/// A field of bytes at the beginning, and what follows it.
+fn field(number: u8, bytes: &[u8]) -> (&[u8], &[u8]) {
+    assert_eq!(bytes[0], number << 3 | 2);
+    let digits = 1 + bytes[1..].iter().take_while(|byte| **byte >= 0x80).count();
+    let len = bytes[1..=digits].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7f));
+    bytes[1 + digits..].split_at(len)
+}
+
+#[tokio::test]
+async fn watches_are_frames_of_protobuf() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let labelled = |name: &str, color: &str| json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": name, "labels": {"color": color}}});
+    let first = admin.post(MAPS, labelled("a", "red")).await.expect(201).json();
+    let added = admin.post(MAPS, labelled("b", "red")).await.expect(201).json();
+    let changed = admin.put(&format!("{MAPS}/b"), labelled("b", "blue")).await.expect(200).json();
+    admin.delete(&format!("{MAPS}/a")).await.expect(200);
+    let from = first["metadata"]["resourceVersion"].as_str().unwrap();
+    let watch = async |query: &str, accept: &str| {
+        let line = format!("GET {MAPS}?watch=1&timeoutSeconds=1&{query}");
+        let answer = admin.send(&line, &[("accept", accept)], "").await.expect(200);
+        assert_eq!(answer.headers[CONTENT_TYPE], "application/vnd.kubernetes.protobuf;stream=watch");
+        events(&answer.bytes)
+    };
+    let protobuf_stream = "application/vnd.kubernetes.protobuf;stream=watch";
+    let past = format!("resourceVersion={from}");
+    // Twice, for what one watch has made another one is given.
+    for _ in 0..2 {
+        let events = watch(&past, protobuf_stream).await;
+        assert_eq!(events[0], ("ADDED".to_owned(), added.clone()));
+        assert_eq!(events[1], ("MODIFIED".to_owned(), changed.clone()));
+        assert_eq!((&*events[2].0, &events[2].1["metadata"]["name"]), ("DELETED", &json!("a")));
+        assert_eq!(events.len(), 3);
+    }
+    let left = watch(&format!("{past}&labelSelector=color%3Dred"), EITHER.1).await;
+    assert_eq!((&*left[1].0, &left[1].1["metadata"]["labels"]["color"]), ("DELETED", &json!("red")));
+    assert_eq!(left[1].1["metadata"]["resourceVersion"], changed["metadata"]["resourceVersion"]);
+
+    let metadata = "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let events = watch(initial, metadata).await;
+    assert_eq!((&*events[0].0, &events[0].1["metadata"]), ("ADDED", &changed["metadata"]));
+    assert_eq!(events[1].0, "BOOKMARK");
+    assert_eq!(events[1].1["kind"], "PartialObjectMetadata");
+    assert_eq!(events[1].1["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+
+    admin.send(&format!("GET {MAPS}?watch=1"), &[("accept", "application/yaml")], "").await.expect(406);
 }

@@ -11,9 +11,9 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Event, apimachinery::pkg::apis::meta::v1::Time};
 
-/// Entries kept of each kind of memory. Upstream keeps 4096; a component that reports on more objects within minutes
-/// than this merely counts up less.
-const REMEMBERED: usize = 1024;
+/// Entries kept of each kind of memory, as upstream. A component that reports on more objects within minutes than this
+/// merely counts up less.
+const REMEMBERED: usize = 4096;
 /// So many events that differ only in their message within the interval are combined.
 const MAX_SIMILAR: usize = 10;
 const SIMILAR_INTERVAL_SECONDS: i64 = 600;

@@ -24,6 +24,14 @@ impl Generations {
         self.set(service, slice, None);
     }
 
+    /// Notes that the cache has shown the end of a slice, whoever deleted it.
+    pub(super) fn note_gone(&self, service: &Key, slice: &EndpointSlice) {
+        let mut all = self.0.lock().expect("no panic happens while generations are locked");
+        if let (Some(written), Some(uid)) = (all.get_mut(service), slice.metadata.uid.as_deref()) {
+            written.remove(uid);
+        }
+    }
+
     /// Whether the cache, having `slices` of the Service, lags behind what was written.
     pub(super) fn is_stale(&self, service: &Key, slices: &Slices) -> bool {
         let mut all = self.0.lock().expect("no panic happens while generations are locked");
@@ -52,5 +60,21 @@ impl Generations {
         let Some(uid) = slice.metadata.uid.clone() else { return };
         let mut all = self.0.lock().expect("no panic happens while generations are locked");
         all.entry(service.clone()).or_default().insert(uid, generation);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_that_somebody_deleted_is_not_waited_for() {
+        let mut slice = EndpointSlice::default();
+        slice.metadata.uid = Some("a".to_owned());
+        let (generations, service) = (Generations::default(), Key::new("n".to_owned(), "s".to_owned()));
+        generations.note(&service, &slice);
+        assert!(generations.is_stale(&service, &[]), "the cache does not know it yet");
+        generations.note_gone(&service, &slice);
+        assert!(!generations.is_stale(&service, &[]));
     }
 }

@@ -20,6 +20,15 @@ const TAINT_BY_CONDITION: [(&str, &str, &str); 6] = [
     ("PIDPressure", "True", "node.kubernetes.io/pid-pressure"),
 ];
 
+/// Whether pods are to be evicted from a node that is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Eviction {
+    /// Yes.
+    Due,
+    /// Not, even where that was begun.
+    Off,
+}
+
 /// Whether two states of a node may lead to different plans; heartbeats alone do not.
 pub(super) fn differ(old: &Node, new: &Node) -> bool {
     let statuses = |node: &Node| {
@@ -56,9 +65,16 @@ pub(super) fn unknown_conditions(node: &Node, now: Timestamp) -> Option<Vec<Node
     (!changed.is_empty()).then_some(changed)
 }
 
+/// Whether the node's pods would be evicted and are not yet: somebody has to say whether it is time.
+pub(super) fn awaits_eviction(node: &Node) -> bool {
+    let evicts = |(key, effect): &(&str, &str)| *effect == "NoExecute" && is_evicting(key);
+    wanted(node, Eviction::Due).iter().any(evicts)
+        && !node::taints(node).iter().any(|taint| evicts(&(&taint.key, &taint.effect)))
+}
+
 /// The taints that the node is to have, or `None` where it has them. Taints that are not ours stay.
-pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
-    let wanted = wanted(node);
+pub(super) fn taints(node: &Node, eviction: Eviction, now: Timestamp) -> Option<Vec<Taint>> {
+    let wanted = wanted(node, eviction);
     let present = node::taints(node);
     let is_wanted = |taint: &Taint| wanted.contains(&(taint.key.as_str(), taint.effect.as_str()));
     let mut taints: Vec<Taint> =
@@ -77,14 +93,14 @@ pub(super) fn taints(node: &Node, now: Timestamp) -> Option<Vec<Taint>> {
 }
 
 /// Key and effect of each taint that follows from the node's conditions.
-fn wanted(node: &Node) -> Vec<(&'static str, &'static str)> {
+fn wanted(node: &Node, eviction: Eviction) -> Vec<(&'static str, &'static str)> {
     let holds = |(type_, status, _): &&(&str, &str, &str)| {
         node::condition(node, type_).is_some_and(|condition| condition.status == *status)
     };
     let mut wanted = Vec::new();
     for (type_, _, key) in TAINT_BY_CONDITION.iter().filter(holds) {
         wanted.push((*key, "NoSchedule"));
-        if *type_ == "Ready" {
+        if *type_ == "Ready" && eviction == Eviction::Due {
             wanted.push((*key, "NoExecute"));
         }
     }
@@ -97,8 +113,11 @@ fn wanted(node: &Node) -> Vec<(&'static str, &'static str)> {
 fn is_managed(taint: &Taint) -> bool {
     let ours =
         taint.key == TAINT_UNSCHEDULABLE || TAINT_BY_CONDITION.iter().any(|(.., key)| *key == taint.key);
-    let evicts = taint.key == TAINT_NOT_READY || taint.key == TAINT_UNREACHABLE;
-    ours && (taint.effect == "NoSchedule" || (taint.effect == "NoExecute" && evicts))
+    ours && (taint.effect == "NoSchedule" || (taint.effect == "NoExecute" && is_evicting(&taint.key)))
+}
+
+fn is_evicting(key: &str) -> bool {
+    key == TAINT_NOT_READY || key == TAINT_UNREACHABLE
 }
 
 #[cfg(test)]
@@ -124,13 +143,13 @@ mod tests {
             "status": {"conditions": conditions},
         }))
         .unwrap();
-        let names = taints_of(&node);
+        let names = taints_of(&node, Eviction::Due);
         let names: Option<Vec<&str>> = names.as_ref().map(|names| names.iter().map(String::as_str).collect());
         assert_eq!(names.as_deref(), expected);
     }
 
-    fn taints_of(node: &Node) -> Option<Vec<String>> {
-        let taints = taints(node, Timestamp::UNIX_EPOCH)?;
+    fn taints_of(node: &Node, eviction: Eviction) -> Option<Vec<String>> {
+        let taints = taints(node, eviction, Timestamp::UNIX_EPOCH)?;
         let short = |taint: Taint| {
             format!("{}:{}", taint.key.trim_start_matches("node.kubernetes.io/"), taint.effect)
         };
@@ -151,6 +170,20 @@ mod tests {
         check(&["Ready=True"], true, &[], Some(&["unschedulable:NoSchedule"]));
         check(&["Ready=True"], false, &["unschedulable:NoSchedule"], Some(&[]));
         check(&["Ready=True"], false, &["unschedulable:NoExecute"], None);
+    }
+
+    #[test]
+    fn eviction_that_is_off_leaves_the_scheduler_warned() {
+        let taint = json!({"key": TAINT_UNREACHABLE, "effect": "NoExecute"});
+        let mut node: Node = serde_json::from_value(json!({
+            "spec": {"taints": [taint]},
+            "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]},
+        }))
+        .unwrap();
+        assert_eq!(taints_of(&node, Eviction::Off).unwrap(), ["unreachable:NoSchedule"]);
+        assert!(!awaits_eviction(&node));
+        node.spec = None;
+        assert!(awaits_eviction(&node));
     }
 
     #[test]

@@ -1,51 +1,105 @@
-//! Objects that the cluster itself ships with.
+//! Objects that the cluster itself ships with, written at each start: what was changed in them is put right again.
+//!
+//! What nodes need to join ([`joining`]), what the approver of serving certificates may do, the DNS service, and the
+//! settings that every node reads.
 
-use std::net::{Ipv4Addr, SocketAddr};
+mod joining;
 
-use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::Api;
+use std::net::Ipv4Addr;
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::{Patch, PatchParams, PostParams};
-use serde_json::json;
+use kube::{Api, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-/// The service `kube-system/kube-dns`, which pods' `resolv.conf` names, answered by the DNS server at `answers`.
+use crate::settings::{self, Settings};
+
+/// Where a joining node finds the cluster, and how it can tell that it is the right one.
+pub(super) struct Joining {
+    /// The API's URL as nodes reach it.
+    pub(super) server: String,
+    /// The cluster's authority, PEM.
+    pub(super) authority: String,
+}
+
+/// Writes them all.
 ///
 /// # Errors
-/// The API refuses the service or its endpoints, for example because its address is taken.
-pub(super) async fn dns(client: &kube::Client, address: Ipv4Addr, answers: SocketAddr) -> anyhow::Result<()> {
-    let service: Service = serde_json::from_value(json!({
-        "metadata": {"name": "kube-dns", "labels": {"k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS",
-            "kubernetes.io/cluster-service": "true"}},
-        "spec": {"clusterIP": address, "ports": [
-            {"name": "dns", "protocol": "UDP", "port": 53},
-            {"name": "dns-tcp", "protocol": "TCP", "port": 53},
-        ]},
-    }))?;
-    let endpoints: EndpointSlice = serde_json::from_value(json!({
-        "metadata": {"name": "kube-dns", "labels": {"kubernetes.io/service-name": "kube-dns",
-            "endpointslice.kubernetes.io/managed-by": "coxswain"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [answers.ip()], "conditions": {"ready": true}}],
-        "ports": [
-            {"name": "dns", "protocol": "UDP", "port": answers.port()},
-            {"name": "dns-tcp", "protocol": "TCP", "port": answers.port()},
-        ],
-    }))?;
-    let services = Api::<Service>::namespaced(client.clone(), "kube-system");
-    let slices = Api::<EndpointSlice>::namespaced(client.clone(), "kube-system");
-    tokio::try_join!(put(&services, "kube-dns", &service), put(&slices, "kube-dns", &endpoints))?;
+/// The first object that the API refuses.
+pub(super) async fn write(
+    client: &kube::Client,
+    settings: &Settings,
+    joining: &Joining,
+) -> anyhow::Result<()> {
+    tokio::try_join!(
+        joining::write(client, joining),
+        dns(client, settings.cluster_dns),
+        publish(client, settings),
+    )?;
     Ok(())
 }
 
-/// Creates an object, or merges what is given into the one that is there.
-async fn put<K>(api: &Api<K>, name: &str, object: &K) -> kube::Result<()>
+async fn publish(client: &kube::Client, settings: &Settings) -> anyhow::Result<()> {
+    let map = json!({
+        "metadata": {"name": settings::NAME, "namespace": settings::NAMESPACE},
+        "data": settings.to_data(),
+    });
+    put_in::<ConfigMap>(client, map).await
+}
+
+/// The service `kube-system/kube-dns`, which pods' `resolv.conf` names. Every node answers its own pods.
+async fn dns(client: &kube::Client, address: Ipv4Addr) -> anyhow::Result<()> {
+    let service = json!({
+        "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns",
+            "kubernetes.io/name": "CoreDNS", "kubernetes.io/cluster-service": "true"}},
+        "spec": {"clusterIP": address, "internalTrafficPolicy": "Local", "ports": [
+            {"name": "dns", "protocol": "UDP", "port": 53},
+            {"name": "dns-tcp", "protocol": "TCP", "port": 53},
+        ]},
+    });
+    put_in::<Service>(client, service).await
+}
+
+/// Writes an object of a kind that lives in namespaces.
+async fn put_in<K>(client: &kube::Client, object: Value) -> anyhow::Result<()>
 where
-    K: Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
 {
-    match api.create(&PostParams::default(), object).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {
-            api.patch(name, &PatchParams::default(), &Patch::Merge(object)).await.map(drop)
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    put(&Api::<K>::namespaced(client.clone(), namespace), object.clone()).await
+}
+
+/// Writes an object of a kind that does not.
+async fn put_out<K>(client: &kube::Client, object: Value) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + Serialize
+        + DeserializeOwned,
+{
+    put(&Api::<K>::all(client.clone()), object).await
+}
+
+/// Creates an object, or merges what is given into the one that is there.
+async fn put<K>(api: &Api<K>, object: Value) -> anyhow::Result<()>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let typed: K = serde_json::from_value(object.clone())?;
+    let outcome = match api.create(&PostParams::default(), &typed).await {
+        Err(error) if client::answer::is_already_exists(&error) => {
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await
         }
-        outcome => outcome.map(drop),
-    }
+        outcome => outcome,
+    };
+    outcome.map(drop).with_context(|| format!("cannot write {} {name}", K::plural(&())))
 }

@@ -1,5 +1,7 @@
 //! The store, the API server over it, and the loops that work through it: controllers and scheduler.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -8,8 +10,10 @@ use apiserver::{ApiServer, User, VersionInfo};
 use client::Informers;
 use tokio::net::TcpListener;
 
-use super::{Instance, Parts};
+use super::addons::{self, Joining};
+use super::{Instance, Parts, dns_endpoints};
 use crate::config::VERSION;
+use crate::host;
 
 /// The API server in this process, and what its neighbours share.
 pub(super) struct ControlPlane {
@@ -34,7 +38,7 @@ impl ControlPlane {
         let tls = apiserver::server_config(serving.certificate.as_bytes(), serving.key.as_bytes())?;
         let (served, cancel) = (api.clone(), instance.cancel.clone());
         parts
-            .spawn(async move { served.serve(listener, tls, cancel).await.context("the API server failed") });
+            .vital(async move { served.serve(listener, tls, cancel).await.context("the API server failed") });
         // Upstream's controller manager keeps one set of informers under its own name, too.
         let watcher = client_as(&api, "system:kube-controller-manager", &[]);
         let informers = Informers::new(watcher, instance.cancel.clone());
@@ -50,12 +54,22 @@ impl ControlPlane {
             cluster_cidr: instance.config.cluster_cidr.into(),
             service_cidr: instance.config.service_cidr.into(),
             root_ca: instance.pki.authority.clone(),
+            signer: Some(controllers::Signer {
+                certificate: instance.pki.authority.clone(),
+                key: instance.pki.authority_key(),
+                duration: instance.config.cluster_signing_duration,
+            }),
+            node_monitor_grace_period: instance.config.node_monitor_grace_period,
             host: instance.config.node_name.clone(),
+            selection: instance.config.controllers.clone(),
             cancel: instance.cancel.clone(),
         };
-        parts.spawn(async move {
-            controllers::run(context).await;
-            Ok(())
+        parts.keep("controllers", move |cancel| {
+            let context = controllers::Context { cancel, ..context.clone() };
+            async move {
+                controllers::run(context).await;
+                Ok::<_, Infallible>(())
+            }
         });
         let scheduler = scheduler::Config {
             client: self.client("system:kube-scheduler"),
@@ -63,10 +77,27 @@ impl ControlPlane {
             host: instance.config.node_name.clone(),
             cancel: instance.cancel.clone(),
         };
-        parts.spawn(async move {
-            scheduler::run(scheduler).await;
-            Ok(())
+        parts.keep("scheduler", move |cancel| {
+            let config = scheduler::Config { cancel, ..scheduler.clone() };
+            async move {
+                scheduler::run(config).await;
+                Ok::<_, Infallible>(())
+            }
         });
+    }
+
+    /// Writes what the cluster ships with, and starts what keeps the DNS service's endpoints.
+    pub(super) async fn write_addons(&self, instance: &Instance, parts: &mut Parts) -> anyhow::Result<()> {
+        let client = self.client_in_group("system:coxswain:addons", "system:masters");
+        let advertised = SocketAddr::new(instance.address.into(), instance.config.bind.port());
+        let joining =
+            Joining { server: format!("https://{advertised}"), authority: instance.pki.authority.clone() };
+        addons::write(&client, &instance.config.settings(), &joining).await?;
+        let informers = self.informers.clone();
+        parts.keep("dns endpoints", move |cancel| {
+            dns_endpoints::run(client.clone(), informers.clone(), cancel)
+        });
+        Ok(())
     }
 
     /// A client of this API server under a user's name.
@@ -86,12 +117,7 @@ impl ControlPlane {
 }
 
 async fn open_store(instance: &Instance) -> anyhow::Result<store::Store> {
-    let directory = instance.data.private("store")?;
-    let engine = store::fjall::open(&directory)
-        .with_context(|| format!("cannot open the store in {}", directory.display()))?;
-    store::Store::open(engine, apiserver::store_options())
-        .await
-        .with_context(|| format!("cannot open the store in {}", directory.display()))
+    instance.config.store.open(&instance.data, instance.address.into(), apiserver::store_options()).await
 }
 
 fn api_config(instance: &Instance, store: store::Store) -> anyhow::Result<apiserver::Config> {
@@ -122,14 +148,18 @@ fn serving_certificate(instance: &Instance) -> anyhow::Result<crate::pki::Leaf> 
         .into_iter()
         .map(str::to_owned)
         .chain([format!("kubernetes.default.svc.{domain}"), instance.config.node_name.clone()])
-        .collect::<Vec<_>>();
-    let mut addresses: Vec<IpAddr> =
-        vec![Ipv4Addr::LOCALHOST.into(), instance.config.kubernetes_ip().into(), instance.address.into()];
-    let bound = instance.config.bind.ip();
-    if !bound.is_unspecified() && !addresses.contains(&bound) {
-        addresses.push(bound);
-    }
-    instance.pki.server("kube-apiserver", &names, &addresses)
+        .chain(host::name().ok())
+        .chain(instance.config.tls_sans.iter().cloned())
+        .collect::<BTreeSet<_>>();
+    let fixed = [Ipv4Addr::LOCALHOST, instance.config.kubernetes_ip(), instance.address];
+    let addresses: BTreeSet<IpAddr> = fixed
+        .into_iter()
+        .chain(host::addresses())
+        .map(IpAddr::from)
+        .chain([instance.config.bind.ip()])
+        .collect();
+    let addresses: Vec<IpAddr> = addresses.into_iter().filter(|address| !address.is_unspecified()).collect();
+    instance.pki.server("kube-apiserver", &Vec::from_iter(names), &addresses)
 }
 
 /// Controllers act as service accounts of `kube-system`, so that RBAC says what each may do, as upstream.

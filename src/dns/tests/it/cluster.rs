@@ -31,7 +31,8 @@ impl Cluster {
         let server = Server::bind(config(bind, 0, upstream)).await.unwrap();
         let address = SocketAddr::new(bind, server.port());
         let informers = Informers::new(api.client(), end.clone());
-        let running = tokio::spawn(server.run(informers, end.clone()));
+        let cancel = end.clone();
+        let running = tokio::spawn(async move { server.run(informers, cancel).await });
         let cluster = Self { api, server: address, running, end: end.drop_guard() };
         eventually(async || cluster.ask("cluster.local.", RecordType::SOA).await.answers.len() == 1).await;
         cluster

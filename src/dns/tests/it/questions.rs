@@ -98,7 +98,8 @@ async fn nothing_is_answered_before_the_cluster_is_known() {
     let server = Server::bind(config(bind, 0, vec![outside().await])).await.unwrap();
     let (address, end) = (SocketAddr::new(bind, server.port()), CancellationToken::new());
     let informers = Informers::new(kube::Client::new(silent, "default"), end.clone());
-    let running = tokio::spawn(server.run(informers, end.clone()));
+    let cancel = end.clone();
+    let running = tokio::spawn(async move { server.run(informers, cancel).await });
     for name in ["web.default.svc.cluster.local.", "1.0.96.10.in-addr.arpa.", "www.example.com."] {
         let answer = over_udp(address, &question(name, RecordType::A)).await;
         assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
@@ -138,4 +139,24 @@ async fn the_server_ends_when_cancelled_and_frees_its_port() {
         format!("cannot listen on 127.0.0.1:{port} for DNS: Address already in use (os error 98)")
     );
     drop(again);
+}
+
+#[tokio::test]
+async fn a_run_that_was_broken_off_is_followed_by_another_on_the_same_port() {
+    let bind = "127.0.0.1".parse().unwrap();
+    let server = Server::bind(config(bind, 0, vec![])).await.unwrap();
+    let (api, cancel) = (testing::Api::default(), CancellationToken::new());
+    api.apply(service("web", serde_json::json!({ "clusterIP": "10.96.0.9", "clusterIPs": ["10.96.0.9"] })));
+    let address = SocketAddr::new(bind, server.port());
+    for _ in 0..2 {
+        let informers = Informers::new(api.client(), cancel.clone());
+        let answered = eventually(async || {
+            let answer = over_udp(address, &question("web.default.svc.cluster.local.", RecordType::A)).await;
+            answer.answers.len() == 1
+        });
+        tokio::select! {
+            ended = server.run(informers, cancel.clone()) => panic!("it ended by itself: {ended:?}"),
+            () = answered => {}
+        }
+    }
 }

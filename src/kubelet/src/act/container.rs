@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::{Actor, Done, RETRY, hook, image::Image};
 use crate::{
-    memory::CrashBackoff,
+    memory::Backoff,
     observed::State,
     pod::{self, Role},
     spec::{container, env, security, service_env::service_env},
@@ -52,11 +52,11 @@ impl Actor<'_> {
         let finished = last.map(|last| last.finished_at.unwrap_or(now));
         let known = self.memory.container(name);
         known.failure = None;
-        known.pull_delay = None;
+        known.pull_backoff = None;
         known.image_ref = None;
         known.restart_asked = false;
         if let Some(finished) = finished {
-            known.backoff = Some(CrashBackoff::next(known.backoff, finished, now));
+            known.backoff = Some(Backoff::next(known.backoff, finished, now));
         }
     }
 

@@ -110,7 +110,7 @@ impl Actor<'_> {
                     "Failed",
                     format!("Error: {}", failure.reason),
                 );
-                known.pull_failed(failure.reason, failure.message, now);
+                known.pull_failed(&image, failure.reason, failure.message, now);
             }
         }
     }

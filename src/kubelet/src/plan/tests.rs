@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    memory::{CrashBackoff, Failure, Remembered},
+    memory::{Backoff, Failure, Remembered},
     observed::Sandbox,
     probes::Verdicts,
 };
@@ -198,7 +198,7 @@ fn the_restart_policy_decides_what_follows_an_exit() {
 #[test]
 fn a_container_that_keeps_ending_backs_off() {
     let mut crashing = web().sandbox().exited("web", 1);
-    let backoff = Some(CrashBackoff { delay: SignedDuration::from_secs(80), updated: at(NOW - 2) });
+    let backoff = Some(Backoff { delay: SignedDuration::from_secs(80), updated: at(NOW - 2) });
     crashing.memory.containers.insert("web".into(), Remembered { backoff, ..Remembered::default() });
     check(&crashing, &[], &[("web", "CrashLoopBackOff")], Some(NOW + 79));
     let message = &crashing.plan().waiting["web"].message;

@@ -4,16 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use cri::v1;
 use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 use super::Pods;
 use crate::{host::Host, spec::labels};
 
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// Follows the runtime's events; whenever the stream (re)starts every worker looks for itself.
-pub(super) async fn follow(host: Arc<Host>, pods: Pods, cancel: CancellationToken) {
-    while !cancel.is_cancelled() {
+/// Follows the runtime's events for ever; whenever the stream (re)starts every worker looks for itself.
+pub(super) async fn follow(host: Arc<Host>, pods: Pods) {
+    loop {
         match host.runtime.get_container_events(v1::GetEventsRequest {}).await {
             Ok(mut events) => {
                 pods.poke_all();

@@ -34,7 +34,11 @@ pub(super) async fn clean_up(host: Arc<Host>, pods: Pods) {
             tracing::warn!(path = %path.display(), %error, "orphaned logs could not be removed");
         }
     }
-    for uid in host.cgroups.pods() {
+    let with_cgroup = host.cgroups.pods().unwrap_or_else(|error| {
+        tracing::warn!(%error, "orphaned cgroups could not be looked for");
+        Vec::new()
+    });
+    for uid in with_cgroup {
         if !pods.knows(&uid)
             && let Err(error) = host.cgroups.remove(&uid)
         {

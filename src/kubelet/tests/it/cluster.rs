@@ -3,10 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use testing::Api;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{api::Api, runtime::Runtime};
+use crate::runtime::Runtime;
 
 pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 pub(crate) const NODES: &str = "/api/v1/nodes";
@@ -37,6 +38,7 @@ impl Cluster {
         let config = coxswain_kubelet::Config {
             node_name: "node".into(),
             node_ip: [127, 0, 0, 1].into(),
+            annotations: Default::default(),
             data_dir: self.dir.join("kubelet"),
             log_dir: self.dir.join("logs"),
             cgroup_root: String::new(),
@@ -46,10 +48,14 @@ impl Cluster {
             tls: tls(),
             version: "v1.36.3".into(),
         };
+        let (client, runtime) = (self.api.client(), Arc::new(self.runtime.clone()));
         let cancel = CancellationToken::new();
-        let kubelet =
-            coxswain_kubelet::run(config, self.api.client(), Arc::new(self.runtime.clone()), cancel.clone());
-        self.running = Some((cancel, tokio::spawn(async move { kubelet.await.unwrap() })));
+        let run =
+            move |cancel| coxswain_kubelet::run(config.clone(), client.clone(), runtime.clone(), cancel);
+        // As the server does, which begins a kubelet anew that fails or panics.
+        let kept = cancel.clone();
+        let task = tokio::spawn(async move { client::keep_running("kubelet", &kept, run).await });
+        self.running = Some((cancel, task));
     }
 
     /// Ends the kubelet as a signal would.

@@ -83,6 +83,30 @@ async fn a_new_kubelet_adopts_what_runs_and_reports_what_ended_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kubelet_that_panics_is_begun_anew_and_restarts_nothing() {
+    let cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    let before = cluster.runtime.container("web").unwrap().status.id;
+    cluster.runtime.make_listeners_panic();
+    // The first has gone, the next has come.
+    for count in [0, 1] {
+        soon(async {
+            while cluster.runtime.listeners() != count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+    cluster.pod("late", json!({"containers": [{"name": "late", "image": "present"}]}));
+    cluster.until_status("late", "/containerStatuses/0/ready", json!(true)).await;
+    cluster.api.update(PODS, "web", |pod| pod["metadata"]["generation"] = json!(2));
+    let web = cluster.until_status("web", "/observedGeneration", json!(2)).await;
+    assert_eq!(web["status"]["containerStatuses"][0]["restartCount"], 0);
+    assert_eq!(cluster.runtime.container("web").unwrap().status.id, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_no_pod_is_removed_at_the_start() {
     let mut cluster = Cluster::ready().await;
     cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));

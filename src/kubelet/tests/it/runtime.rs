@@ -6,6 +6,9 @@ use cri::{Events, Status, v1};
 use futures::StreamExt;
 use tokio::sync::broadcast;
 
+/// No pod's uid.
+const PANIC: &str = "panic";
+
 #[derive(Clone)]
 pub(crate) struct Runtime(Arc<Shared>);
 
@@ -65,6 +68,16 @@ impl Runtime {
             container.config.labels["io.kubernetes.pod.uid"].clone()
         });
         self.tell(uid);
+    }
+
+    /// Makes whoever listens to events panic.
+    pub(crate) fn make_listeners_panic(&self) {
+        self.tell(PANIC.into());
+    }
+
+    /// How many listen to events.
+    pub(crate) fn listeners(&self) -> usize {
+        self.0.events.receiver_count()
     }
 
     fn tell(&self, uid: String) {
@@ -320,6 +333,7 @@ impl cri::Runtime for Runtime {
     async fn get_container_events(&self, _: v1::GetEventsRequest) -> Result<Events, Status> {
         let events = futures::stream::unfold(self.0.events.subscribe(), |mut events| async move {
             let uid = events.recv().await.ok()?;
+            assert_ne!(uid, PANIC, "a test asked for this");
             let metadata = Some(v1::PodSandboxMetadata { uid, ..Default::default() });
             let pod_sandbox_status = Some(v1::PodSandboxStatus { metadata, ..Default::default() });
             let event = v1::ContainerEventResponse { pod_sandbox_status, ..Default::default() };

@@ -3,10 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use super::Path;
-use crate::json;
+use crate::json::{self, Tree};
 
 /// What validation found, in the order it looked.
 pub type ErrorList = Vec<Error>;
@@ -77,14 +76,18 @@ pub struct Error {
     /// Where it is.
     pub path: Path,
     /// The value, as far as it could be shown as JSON.
-    pub value: Value,
+    pub value: Tree<'static>,
     /// The rule that it breaks; may be empty.
     pub detail: String,
+    /// Whether the value's Go type is a plain string, which messages quote as Go does. Strings of named types, such as
+    /// those of enumerations, are shown as JSON.
+    pub is_plain: bool,
 }
 
 impl Error {
-    fn new(kind: ErrorKind, path: &Path, value: Value, detail: impl Into<String>) -> Self {
-        Self { kind, path: path.clone(), value, detail: detail.into() }
+    fn new(kind: ErrorKind, path: &Path, value: Tree<'static>, detail: impl Into<String>) -> Self {
+        let is_plain = kind != ErrorKind::NotSupported;
+        Self { kind, path: path.clone(), value, detail: detail.into(), is_plain }
     }
 
     /// The value refers to something that does not exist.
@@ -94,7 +97,7 @@ impl Error {
 
     /// The value is missing.
     pub fn required(path: &Path, detail: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Required, path, Value::from(""), detail)
+        Self::new(ErrorKind::Required, path, Tree::from(""), detail)
     }
 
     /// The value occurs twice where it must be unique.
@@ -120,7 +123,7 @@ impl Error {
 
     /// The value may not be set, for the reason in `detail`.
     pub fn forbidden(path: &Path, detail: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Forbidden, path, Value::from(""), detail)
+        Self::new(ErrorKind::Forbidden, path, Tree::from(""), detail)
     }
 
     /// The value has more than `max` bytes.
@@ -136,12 +139,24 @@ impl Error {
     /// The list has `actual` items and may have `max`.
     pub fn too_many(path: &Path, actual: usize, max: usize) -> Self {
         let detail = format!("must have at most {}", counted(max, "item"));
-        Self::new(ErrorKind::TooMany, path, Value::from(actual), detail)
+        Self::new(ErrorKind::TooMany, path, shown(actual), detail)
     }
 
     /// The check failed, not the value.
     pub fn internal(path: &Path, error: impl fmt::Display) -> Self {
-        Self::new(ErrorKind::Internal, path, Value::Null, error.to_string())
+        Self::new(ErrorKind::Internal, path, Tree::Null, error.to_string())
+    }
+
+    /// The same, with the value as a plain string.
+    #[must_use]
+    pub fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
+    }
+
+    /// The same, with the value as a string of a named Go type.
+    #[must_use]
+    pub fn named(self) -> Self {
+        Self { is_plain: false, ..self }
     }
 
     /// The text without the path, as causes of a `Status` carry it.
@@ -149,13 +164,20 @@ impl Error {
         let mut body = self.kind.words().to_owned();
         if self.kind.shows_value() {
             body.push_str(": ");
-            body.push_str(&printed(&self.value));
+            body.push_str(&self.printed_value());
         }
         if !self.detail.is_empty() {
             body.push_str(": ");
             body.push_str(&self.detail);
         }
         body
+    }
+
+    fn printed_value(&self) -> String {
+        match &self.value {
+            Tree::String(text) if self.is_plain => json::quoted(text),
+            other => other.to_string(),
+        }
     }
 }
 
@@ -179,19 +201,12 @@ pub fn aggregate(errors: &[Error]) -> String {
     if let [single] = texts.as_slice() { single.clone() } else { format!("[{}]", texts.join(", ")) }
 }
 
-fn shown(value: impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
+fn shown(value: impl Serialize) -> Tree<'static> {
+    json::to_tree(&value).unwrap_or(Tree::Null)
 }
 
-fn omitted() -> Value {
-    Value::from("<value omitted>")
-}
-
-fn printed(value: &Value) -> String {
-    match value {
-        Value::String(text) => json::quoted(text),
-        other => json::Tree::from_value(other).to_string(),
-    }
+fn omitted() -> Tree<'static> {
+    Tree::from("<value omitted>")
 }
 
 fn counted(count: usize, noun: &str) -> String {

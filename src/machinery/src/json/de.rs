@@ -46,6 +46,14 @@ impl Error {
     }
 }
 
+/// The member of a `Condition` that may be left out.
+const TRANSITION: &str = "lastTransitionTime";
+
+/// Go's zero time, which is `null` in JSON.
+pub(super) const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+static UNSET_TIME: Tree<'static> = Tree::String(std::borrow::Cow::Borrowed(ZERO_TIME));
+
 /// Makes a typed object of a tree.
 pub fn from_tree<T: DeserializeOwned>(tree: &Tree<'_>) -> Result<T, Error> {
     T::deserialize(tree)
@@ -87,7 +95,7 @@ impl<'de> de::Deserializer<'de> for &'de Tree<'_> {
     /// In Go a member that is `null` is one that is not there.
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
@@ -96,7 +104,11 @@ impl<'de> de::Deserializer<'de> for &'de Tree<'_> {
                 visitor.visit_map(de::value::MapDeserializer::new(std::iter::empty::<(&str, &str)>()))
             }
             Tree::Object(object) => {
-                let members: Vec<_> = object.iter().filter(|(_, value)| !value.is_null()).collect();
+                let mut members: Vec<_> = object.iter().filter(|(_, value)| !value.is_null()).collect();
+                // The one time that `k8s-openapi` insists on and Go does not.
+                if name == "Condition" && !members.iter().any(|(key, _)| *key == TRANSITION) {
+                    members.push((TRANSITION, &UNSET_TIME));
+                }
                 visitor.visit_map(Members { members: members.into_iter(), current: None })
             }
             _ => self.deserialize_any(visitor),
@@ -106,6 +118,15 @@ impl<'de> de::Deserializer<'de> for &'de Tree<'_> {
     /// In Go a string that is `null` is the empty one.
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         if self.is_null() { visitor.visit_borrowed_str("") } else { self.deserialize_any(visitor) }
+    }
+
+    /// In Go a list that is `null` is the empty one.
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if self.is_null() {
+            visitor.visit_seq(Items { items: [].iter(), index: 0 })
+        } else {
+            self.deserialize_any(visitor)
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -127,7 +148,7 @@ impl<'de> de::Deserializer<'de> for &'de Tree<'_> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes byte_buf unit unit_struct tuple
         tuple_struct map identifier
     }
 }

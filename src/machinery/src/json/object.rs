@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use super::Tree;
 
@@ -113,6 +114,16 @@ impl<'a> Object<'a> {
         changes: Object<'a>,
         mut merge: impl FnMut(Option<Tree<'a>>, Tree<'a>) -> Option<Tree<'a>>,
     ) {
+        let merged = self.try_merge_with::<Infallible>(changes, |_, old, change| Ok(merge(old, change)));
+        merged.unwrap_or_else(|never| match never {});
+    }
+
+    /// The same with a merge that knows the key and may fail, after which nothing is left here.
+    pub fn try_merge_with<E>(
+        &mut self,
+        changes: Object<'a>,
+        mut merge: impl FnMut(&str, Option<Tree<'a>>, Tree<'a>) -> Result<Option<Tree<'a>>, E>,
+    ) -> Result<(), E> {
         let mut slots: Vec<(Cow<'a, str>, Option<Tree<'a>>)> =
             std::mem::take(&mut self.0).into_iter().map(|(key, value)| (key, Some(value))).collect();
         let index: HashMap<String, usize> = if changes.len().min(slots.len()) > FEW {
@@ -128,11 +139,12 @@ impl<'a> Object<'a> {
                 index.get(&*key).copied()
             };
             match place {
-                Some(place) => slots[place].1 = merge(slots[place].1.take(), change),
-                None => added.extend(merge(None, change).map(|value| (key, value))),
+                Some(place) => slots[place].1 = merge(&key, slots[place].1.take(), change)?,
+                None => added.extend(merge(&key, None, change)?.map(|value| (key, value))),
             }
         }
         self.0 = slots.into_iter().filter_map(|(key, value)| Some((key, value?))).chain(added).collect();
+        Ok(())
     }
 
     /// Adds a member whose key is known to be new.

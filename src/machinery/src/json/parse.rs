@@ -1,7 +1,7 @@
 //! From bytes to a tree, noting duplicate keys on the way.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -140,13 +140,16 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree<'de>, A::Error> {
         let mut object = Object::default();
-        let mut places = Places::default();
+        let (mut places, mut repeated) = (Places::default(), HashSet::new());
         while let Some(key) = map.next_key_seed(Key)? {
             let at = At { parent: self.at, step: Step::Key(&key) };
             let value = map.next_value_seed(Node { at: Some(&at), duplicates: self.duplicates })?;
             match places.of(&object, &key) {
                 Some(place) => {
-                    note(self.duplicates, &at);
+                    // Once: a path may be long, and repetitions many.
+                    if repeated.insert(place) {
+                        note(self.duplicates, &at);
+                    }
                     object.replace_at(place, value);
                 }
                 None => {
@@ -160,14 +163,19 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 }
 
 fn note(duplicates: &mut Vec<String>, at: &At<'_>) {
-    let path = at.to_string();
-    if !duplicates.contains(&path) && duplicates.len() < MANY_DUPLICATES {
-        duplicates.push(path);
+    let size: usize = duplicates.iter().map(String::len).sum();
+    if duplicates.len() < MANY_DUPLICATES && size < LARGE {
+        let path = at.to_string();
+        if !duplicates.contains(&path) {
+            duplicates.push(path);
+        }
     }
 }
 
 /// Upstream reports no more than 100 strict errors either.
 const MANY_DUPLICATES: usize = 100;
+/// Nor are paths noted beyond so many bytes: each may be as long as the document.
+pub(crate) const LARGE: usize = 256 * 1024;
 
 /// Where keys are in an object: by looking along a small one, by hash in a large one.
 #[derive(Default)]
@@ -225,6 +233,9 @@ fn in_go_words(error: &serde_json::Error, text: &str) -> ParseError {
     }
     let found = offending(text, error.line(), error.column());
     let context = GO_CONTEXTS.iter().find(|(prefix, _)| ours.starts_with(prefix)).map(|(_, context)| context);
+    if ours.starts_with("expected ident") {
+        return ParseError(in_literal(text, error.line(), error.column()).unwrap_or(ours));
+    }
     match (found, context) {
         (Some(c), Some(context)) => ParseError(format!("invalid character {} {context}", quoted_char(c))),
         _ => ParseError(ours),
@@ -243,9 +254,21 @@ const GO_CONTEXTS: [(&str, &str); 9] = [
     ("invalid escape", "in string escape code"),
 ];
 
+/// The byte at which the parser stopped, as the character that Go takes it for.
 fn offending(text: &str, line: usize, column: usize) -> Option<char> {
     let line = text.split('\n').nth(line.checked_sub(1)?)?;
-    line.get(column.checked_sub(1)?..)?.chars().next()
+    line.as_bytes().get(column.checked_sub(1)?).map(|&byte| char::from(byte))
+}
+
+/// What is wrong within `true`, `false` or `null`.
+fn in_literal(text: &str, line: usize, column: usize) -> Option<String> {
+    let line = text.split('\n').nth(line.checked_sub(1)?)?.as_bytes();
+    let end = column.checked_sub(1)?.min(line.len().checked_sub(1)?);
+    let start = line[..end].iter().rposition(|byte| !byte.is_ascii_lowercase()).map_or(0, |place| place + 1);
+    let literal = ["true", "false", "null"].into_iter().find(|word| word.as_bytes()[0] == line[start])?;
+    let given = line[start..].iter().map(|&byte| char::from(byte)).zip(literal.chars());
+    let (found, expected) = given.into_iter().find(|(given, expected)| given != expected)?;
+    Some(format!("invalid character {} in literal {literal} (expecting '{expected}')", quoted_char(found)))
 }
 
 fn quoted_char(c: char) -> String {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::ser::{self, Serialize};
 
+use super::de::ZERO_TIME;
 use super::{Object, Tree};
 
 /// A value cannot be said in JSON, or its `Serialize` failed.
@@ -113,8 +114,11 @@ impl ser::Serializer for IntoTree {
         Ok(Tree::from(variant))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Made {
-        value.serialize(self)
+    /// Go's zero time is `null`.
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Made {
+        let tree = value.serialize(self)?;
+        let is_unset = name == "Time" && tree.as_str() == Some(ZERO_TIME);
+        Ok(if is_unset { Tree::Null } else { tree })
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

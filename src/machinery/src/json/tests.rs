@@ -75,6 +75,17 @@ fn typed_objects_go_through_the_tree_unchanged() {
 }
 
 #[test]
+fn a_condition_without_a_time_keeps_none() {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+    for time in ["", r#""lastTransitionTime":null,"#] {
+        let text = format!(r#"{{{time}"message":"m","reason":"r","status":"True","type":"t"}}"#);
+        let condition: Condition = from_tree(&tree(&text)).unwrap();
+        let kept = r#"{"lastTransitionTime":null,"message":"m","reason":"r","status":"True","type":"t"}"#;
+        assert_eq!(to_tree(&condition).unwrap(), tree(kept));
+    }
+}
+
+#[test]
 fn a_value_that_does_not_fit_is_named_by_its_path() {
     use k8s_openapi::api::core::v1::Pod;
     let text = r#"{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"name":1}]}}"#;

@@ -10,10 +10,12 @@ use serde::Serialize;
 use super::{FINALIZER_FOREGROUND_DELETION, FINALIZER_ORPHAN};
 use crate::field::{Error, ErrorList, Path};
 use crate::gvk::{GroupVersion, GroupVersionKind};
-use crate::names;
+use crate::json::{self, Tree};
+use crate::{names, schema};
 
 /// How many bytes keys and values of annotations may have together.
 pub const TOTAL_ANNOTATION_SIZE_LIMIT: usize = 256 * 1024;
+const OWNER: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference";
 const MAX_FIELD_MANAGER: usize = 128;
 const MAX_SUBRESOURCE: usize = 256;
 
@@ -127,6 +129,18 @@ pub fn validate_label_selector(selector: &LabelSelector, path: &Path) -> ErrorLi
 }
 
 fn validate_expression(expression: &LabelSelectorRequirement, path: &Path) -> ErrorList {
+    let operator = expression.operator.as_str();
+    let mut errors = validate_label_requirement(expression, path);
+    if !matches!(operator, "In" | "NotIn" | "Exists" | "DoesNotExist") {
+        let error =
+            Error::invalid(&path.child("operator"), operator, "not a valid selector operator").named();
+        errors.insert(0, error);
+    }
+    errors
+}
+
+/// A requirement of a label selector whose operator may be one that only newer servers know.
+pub fn validate_label_requirement(expression: &LabelSelectorRequirement, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let values = list(&expression.values);
     match expression.operator.as_str() {
@@ -138,10 +152,7 @@ fn validate_expression(expression: &LabelSelectorRequirement, path: &Path) -> Er
             let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
             errors.push(Error::forbidden(&path.child("values"), detail));
         }
-        "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
-        operator => {
-            errors.push(Error::invalid(&path.child("operator"), operator, "not a valid selector operator"));
-        }
+        _ => {}
     }
     errors.extend(all_invalid(&path.child("key"), &expression.key, names::qualified_name(&expression.key)));
     for (place, value) in values.iter().enumerate() {
@@ -187,7 +198,7 @@ fn validate_owners(owners: &[OwnerReference], path: &Path) -> ErrorList {
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
                 );
-                errors.push(Error::invalid(path, owners, detail));
+                errors.push(Error::invalid(path, owners.iter().map(shown).collect::<Vec<_>>(), detail));
             }
         }
     }
@@ -208,9 +219,16 @@ fn validate_owner(owner: &OwnerReference, path: &Path) -> ErrorList {
     }
     let kind = group_version.with_kind(&*owner.kind);
     if kind == GroupVersionKind::new("", "v1", "Event") {
-        errors.push(Error::invalid(path, owner, format!("{kind} is disallowed from being an owner")));
+        errors.push(Error::invalid(path, shown(owner), format!("{kind} is disallowed from being an owner")));
     }
     errors
+}
+
+/// An owner with its fields in upstream's order.
+fn shown(owner: &OwnerReference) -> Tree<'static> {
+    let tree = json::to_tree(owner).expect("a reference is plain data");
+    let type_ = schema::named(OWNER).expect("the facts have the types of meta/v1");
+    json::parse(&schema::canonical(&tree, type_)).expect("canonical JSON is JSON").tree.into_owned()
 }
 
 fn validate_finalizers(finalizers: &[String], path: &Path) -> ErrorList {

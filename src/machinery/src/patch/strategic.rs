@@ -4,6 +4,7 @@
 //! `$retainKeys`, `$setElementOrder/<field>` and `$deleteFromPrimitiveList/<field>` are obeyed and removed.
 
 mod directives;
+mod index;
 mod list;
 mod order;
 
@@ -46,60 +47,44 @@ fn merge_objects(
     }
     retain_keys(&mut original, &mut patch)?;
     order::apply_element_orders(&mut original, &mut patch, schema)?;
-    for (key, value) in patch {
-        merge_member(&mut original, &key, value, schema)?;
-    }
+    let (deletions, members) = divided(patch)?;
+    original.try_merge_with(members, |key, old, new| merge_member(key, old, new, schema, false))?;
+    original.try_merge_with(deletions, |key, old, gone| merge_member(key, old, gone, schema, true))?;
     Ok(original)
 }
 
-fn merge_member(
-    original: &mut Object<'static>,
-    key: &str,
-    value: Tree<'static>,
-    schema: Schema,
-) -> Result<(), Error> {
-    let deletes_elements = key.starts_with(DELETE_FROM_PRIMITIVE_LIST);
-    let key = if deletes_elements { field_of(key)? } else { key };
-    if value.is_null() {
-        original.remove(key);
-        return Ok(());
-    }
-    let Some(old) = original.get_mut(key) else {
-        if !deletes_elements {
-            set(original, key, without_nulls(value));
-        }
-        return Ok(());
-    };
-    match (std::mem::take(old), value) {
-        (Tree::Object(old_members), Tree::Object(new)) => {
-            let field = look_up(schema, key)?;
-            let members = if field.patch.replace {
-                new
-            } else {
-                merge_objects(old_members, new, field.shape.as_struct())?
-            };
-            *old = Tree::Object(members);
-        }
-        (Tree::Array(items), Tree::Array(new)) => {
-            let field = look_up(schema, key)?;
-            *old = Tree::Array(list::merge_field(items, new, field, deletes_elements)?);
-        }
-        (kept, _) if deletes_elements => *old = kept,
-        (_, new) => set(original, key, without_nulls(new)),
-    }
-    Ok(())
+/// The elements that the patch takes out of lists, by field, and the rest of the patch.
+fn divided(patch: Object<'static>) -> Result<(Object<'static>, Object<'static>), Error> {
+    let (deletions, members): (Vec<_>, Vec<_>) =
+        patch.into_iter().partition(|(key, _)| key.starts_with(DELETE_FROM_PRIMITIVE_LIST));
+    let deletions = deletions.into_iter().map(|(key, value)| Ok((field_of(&key)?.to_owned().into(), value)));
+    Ok((deletions.collect::<Result<_, Error>>()?, members.into_iter().collect()))
 }
 
-/// Sets a member to what is left of `value` without its directives; one that is only a directive takes it away.
-fn set(original: &mut Object<'static>, key: &str, value: Tree<'static>) {
-    match without_directives(value) {
-        Some(value) => {
-            original.insert(key.to_owned(), value);
+/// What becomes of a member.
+fn merge_member(
+    key: &str,
+    old: Option<Tree<'static>>,
+    value: Tree<'static>,
+    schema: Schema,
+    deletes_elements: bool,
+) -> Result<Option<Tree<'static>>, Error> {
+    Ok(match (old, value) {
+        (_, Tree::Null) => None,
+        (Some(Tree::Object(old)), Tree::Object(new)) => {
+            let field = look_up(schema, key)?;
+            let members =
+                if field.patch.replace { new } else { merge_objects(old, new, field.shape.as_struct())? };
+            Some(Tree::Object(members))
         }
-        None => {
-            original.remove(key);
+        (Some(Tree::Array(items)), Tree::Array(new)) => {
+            let field = look_up(schema, key)?;
+            Some(Tree::Array(list::merge_field(items, new, field, deletes_elements)?))
         }
-    }
+        (old, _) if deletes_elements => old,
+        // What is only a directive takes the member away.
+        (_, new) => without_directives(without_nulls(new)),
+    })
 }
 
 fn look_up(schema: Schema, key: &str) -> Result<&'static Field, Error> {

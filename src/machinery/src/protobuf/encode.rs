@@ -8,28 +8,23 @@ use base64::Engine;
 use super::writer::Writer;
 use super::{is_message, special};
 use crate::json::Tree;
-use crate::schema::{BASE64, Field, Shape, Type};
+use crate::schema::{BASE64, Field, Numbered, Shape, Type};
 
 /// Writes the fields of a struct; `None` is one that is all zero.
 pub(super) fn members(tree: Option<&Tree<'_>>, of: &Type, writer: &mut Writer) {
-    level(tree, of.fields.iter().collect(), 0, writer);
+    level(tree, of, of.by_number(), writer);
 }
 
-/// Writes fields that have their first `depth` embedded structs in common.
-fn level(tree: Option<&Tree<'_>>, mut fields: Vec<&Field>, depth: usize, writer: &mut Writer) {
-    let number = |field: &Field| field.within.get(depth).map_or(field.number, |embedded| embedded.number);
-    fields.sort_by_key(|field| number(field));
-    // Fields without a number are not in protobuf.
-    let numbered = fields.partition_point(|field| number(field) == 0);
-    for group in fields[numbered..].chunk_by(|a, b| number(a) == number(b)) {
-        let first = group[0];
-        match first.within.get(depth) {
-            Some(embedded) => {
-                writer.message(embedded.number, |writer| level(tree, group.to_vec(), depth + 1, writer));
+fn level(tree: Option<&Tree<'_>>, of: &Type, order: &[Numbered], writer: &mut Writer) {
+    for numbered in order {
+        match numbered {
+            Numbered::Embedded(number, inner) => {
+                writer.message(*number, |writer| level(tree, of, inner, writer));
             }
-            None => {
-                let value = tree.and_then(|tree| tree.get(first.name)).filter(|value| !value.is_null());
-                field(value, first, writer);
+            Numbered::Field(place) => {
+                let one = &of.fields[*place];
+                let value = tree.and_then(|tree| tree.get(one.name)).filter(|value| !value.is_null());
+                field(value, one, writer);
             }
         }
     }

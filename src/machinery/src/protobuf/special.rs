@@ -10,7 +10,7 @@ use super::{Error, MAGIC, Malformed, decode_at};
 use crate::gvk::GroupVersionKind;
 use crate::json::{self, Tree};
 use crate::quantity::Quantity;
-use crate::schema::{self, Shape, Type, time};
+use crate::schema::{Shape, json_schema, time};
 
 /// The second that Go's zero time is; it stands for no time.
 const ZERO_SECOND: i64 = -62_135_596_800;
@@ -150,11 +150,6 @@ fn raw<'a>(message: &Message<'a>, depth: usize) -> Result<Tree<'a>, Malformed> {
         };
     }
     json::parse(bytes).map(|parsed| parsed.tree).map_err(|error| Malformed::Value(error.to_string()))
-}
-
-fn json_schema() -> &'static Type {
-    schema::named("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")
-        .expect("the facts have the schema of custom resources")
 }
 
 fn read_schema<'a>(parts: &[Record<'a>], depth: usize) -> Result<Tree<'a>, Malformed> {

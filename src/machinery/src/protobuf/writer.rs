@@ -34,9 +34,14 @@ impl Writer {
 
     /// Bytes.
     pub(super) fn bytes(&mut self, number: u32, value: &[u8]) {
-        self.tag(number, 2);
-        put_varint(value.len() as u64, &mut self.0);
+        self.head(number, value.len());
         self.append(value);
+    }
+
+    /// What stands before `len` bytes, which the caller adds.
+    pub(super) fn head(&mut self, number: u32, len: usize) {
+        self.tag(number, 2);
+        put_varint(len as u64, &mut self.0);
     }
 
     /// Text.
@@ -47,12 +52,23 @@ impl Writer {
     /// A message, whose fields `write` writes.
     pub(super) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
         self.tag(number, 2);
-        let start = self.0.len();
+        // Most lengths take one byte, which is kept free; for others what was written moves on.
+        let place = self.0.len();
+        self.0.push(0);
+        let start = place + 1;
         write(self);
-        // The length goes before what it is the length of, and takes as many bytes as it needs.
-        let mut len = Vec::with_capacity(5);
-        put_varint((self.0.len() - start) as u64, &mut len);
-        self.0.splice(start..start, len);
+        let len = self.0.len() - start;
+        let more = varint_len(len as u64) - 1;
+        if more > 0 {
+            self.0.resize(start + len + more, 0);
+            self.0.copy_within(start..start + len, start + more);
+        }
+        let mut rest = len as u64;
+        for byte in &mut self.0[place..=place + more] {
+            *byte = (rest & 0x7f) as u8 | 0x80;
+            rest >>= 7;
+        }
+        self.0[place + more] &= 0x7f;
     }
 
     fn tag(&mut self, number: u32, wire_type: u8) {
@@ -66,4 +82,9 @@ fn put_varint(mut number: u64, out: &mut Vec<u8>) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// How many bytes a number takes.
+fn varint_len(number: u64) -> usize {
+    (number | 1).ilog2() as usize / 7 + 1
 }

@@ -4,7 +4,7 @@
 //! maps are sorted by key; quantities and times take their canonical form; unknown fields are dropped. Input is a tree
 //! whose types have been checked; what has another type than its field is written as it is.
 
-use super::{Field, Shape, Type, time};
+use super::{Field, Shape, Type, facts, time};
 use crate::json::{Tree, write_string};
 use crate::quantity::Quantity;
 
@@ -94,6 +94,10 @@ impl Encoder {
             (Shape::Struct(reference), Tree::Object(_)) => self.members(value, reference.get(), level),
             (Shape::List(element, _), Tree::Array(items)) => self.list(items, element),
             (Shape::Map(element, _), Tree::Object(object)) => self.map(&object.sorted(), element),
+            (Shape::Any(go_type), Tree::Object(_)) if holds_schema(go_type) => {
+                self.members(value, json_schema(), Level::Inside);
+            }
+            (Shape::Any(go_type), Tree::Array(items)) if holds_schema(go_type) => self.list(items, shape),
             (Shape::Quantity, _) => self.quantity(tree),
             (Shape::Time, Tree::String(text)) => self.time(text, 20, time::seconds),
             (Shape::MicroTime, Tree::String(text)) => self.time(text, 27, time::microseconds),
@@ -170,6 +174,17 @@ impl Encoder {
             write_string(&time::parse(text, false).map_or_else(|_| text.to_owned(), format), &mut self.out);
         }
     }
+}
+
+/// Whether a value of this Go type is a schema of a custom resource (or several), unless it is a scalar.
+fn holds_schema(go_type: &str) -> bool {
+    go_type.starts_with("v1.JSONSchemaPropsOr")
+}
+
+/// The type of schemas of custom resources.
+pub(crate) fn json_schema() -> &'static Type {
+    facts::named("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps")
+        .expect("the facts have the schema of custom resources")
 }
 
 /// Whether Go's encoder leaves the field out. `value` is never `null`.

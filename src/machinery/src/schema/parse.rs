@@ -1,6 +1,8 @@
 //! The notation of the facts (it is described in `hack/schema/main.go`). It is our own file, so what it does not say
 //! right is a broken invariant.
 
+use std::sync::OnceLock;
+
 use super::{Embedded, Field, ListType, PatchStrategy, Shape, Type, TypeRef};
 
 /// The line that begins a type.
@@ -16,7 +18,12 @@ pub(super) fn head(line: &'static str) -> Head {
 }
 
 pub(super) fn type_(head: Head, fields: &'static str) -> Type {
-    Type { name: head.name, atomic: head.atomic, fields: fields.lines().map(field).collect() }
+    Type {
+        name: head.name,
+        atomic: head.atomic,
+        fields: fields.lines().map(field).collect(),
+        by_number: OnceLock::new(),
+    }
 }
 
 fn field(line: &'static str) -> Field {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use super::facts;
+use super::numbered::Numbered;
 
 /// A Go struct as the API shows it: embedded structs are flattened.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Type {
     pub atomic: bool,
     /// The fields in the order in which Go encodes them.
     pub fields: Box<[Field]>,
+    /// The same as protobuf has them, made when first needed.
+    pub(super) by_number: OnceLock<Box<[Numbered]>>,
 }
 
 /// One field of a type.

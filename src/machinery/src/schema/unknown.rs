@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use super::{Shape, Type};
-use crate::json::{Parsed, Tree, quoted};
+use crate::json::{LARGE, Parsed, Tree, quoted};
 
 /// Upstream collects no more.
 const MOST: usize = 100;
 
 /// The paths of fields that the type does not have, such as `spec.containers[0].foo`, in document order, at most 100.
 pub fn unknown_fields(tree: &Tree<'_>, of: &Type) -> Vec<String> {
-    let mut finder = Finder { path: String::new(), found: Vec::new() };
+    let mut finder = Finder { path: String::new(), found: Vec::new(), size: 0 };
     finder.members(tree, of);
     finder.found
 }
@@ -26,6 +26,8 @@ pub fn strict_errors(parsed: &Parsed<'_>, of: &Type) -> Vec<String> {
 struct Finder {
     path: String,
     found: Vec<String>,
+    /// Bytes of what was found.
+    size: usize,
 }
 
 impl Finder {
@@ -35,7 +37,10 @@ impl Finder {
             let len = self.enter(key);
             match of.field(key) {
                 Some(field) => self.value(value, &field.shape),
-                None if self.found.len() < MOST => self.found.push(self.path.clone()),
+                None if self.found.len() < MOST && self.size < LARGE => {
+                    self.size += self.path.len();
+                    self.found.push(self.path.clone());
+                }
                 None => {}
             }
             self.path.truncate(len);

@@ -88,7 +88,14 @@ impl Status {
 
     /// 406: none of the media types that the client accepts can be made.
     pub fn not_acceptable(accepted: &[&str]) -> Self {
-        let message = format!("only the following media types are accepted: {}", accepted.join(", "));
+        Self::not_acceptable_because(format!(
+            "only the following media types are accepted: {}",
+            accepted.join(", ")
+        ))
+    }
+
+    /// 406: what the client accepts cannot be made of the answer.
+    pub fn not_acceptable_because(message: impl Into<String>) -> Self {
         Self::failure(406, "NotAcceptable", message)
     }
 

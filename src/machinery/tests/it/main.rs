@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod facts;
+mod generated;
 mod merges;
 mod oracle;
 mod protobuf;

@@ -1,12 +1,15 @@
 //! Strategic merges of published objects, with their lists grown, thinned and shuffled and with directives put in at
 //! random (by a fixed seed), beside what upstream makes of them.
 
+use coxswain_machinery::gvk::GroupVersionKind;
 use coxswain_machinery::json::{self, Tree};
 use coxswain_machinery::patch::strategic;
-use rand::Rng;
+use coxswain_machinery::schema;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
+use rand::{Rng, SeedableRng};
 
+use super::generated::Generator;
 use super::oracle::{Question, ask};
 use super::sparse::{questions, type_of};
 
@@ -93,17 +96,10 @@ fn mark(list: &mut Tree<'static>, directive: &'static str, rng: &mut StdRng) {
     items[place].set(&["$patch"], Tree::from(directive));
 }
 
-#[test]
-fn strategic_merges_give_what_upstreams_give() {
-    let questions = questions(|tree, rng| {
-        let (mut current, mut patch) = (tree.clone(), tree);
-        rearrange(&mut current, rng);
-        rearrange(&mut patch, rng);
-        direct(&mut patch, rng);
-        Question { ask: "patch", text: current.to_string(), patch: patch.to_string(), ..Question::default() }
-    });
+/// Applies every patch as we do and compares with what upstream makes of it.
+fn check(questions: &[Question]) {
     let mut agreed = 0;
-    for (question, answer) in questions.iter().zip(ask(&questions)) {
+    for (question, answer) in questions.iter().zip(ask(questions)) {
         let current = json::parse(question.text.as_bytes()).unwrap().tree;
         let patch = json::parse(question.patch.as_bytes()).unwrap().tree;
         let ours = strategic::apply(&current, &patch, type_of(question));
@@ -122,4 +118,58 @@ fn strategic_merges_give_what_upstreams_give() {
         }
     }
     assert!(agreed * 2 > questions.len(), "only {agreed} of {} patches apply", questions.len());
+}
+
+#[test]
+fn strategic_merges_give_what_upstreams_give() {
+    check(&questions(|tree, rng| {
+        let (mut current, mut patch) = (tree.clone(), tree);
+        rearrange(&mut current, rng);
+        rearrange(&mut patch, rng);
+        direct(&mut patch, rng);
+        Question { ask: "patch", text: current.to_string(), patch: patch.to_string(), ..Question::default() }
+    }));
+}
+
+/// How many patches of each important kind.
+const PATCHES: u64 = 2_000;
+
+/// Sets members to null here and there.
+fn forget(tree: &mut Tree<'static>, rng: &mut StdRng) {
+    match tree {
+        Tree::Object(object) => {
+            for (_, value) in object.iter_mut() {
+                if rng.random_ratio(1, 25) { *value = Tree::Null } else { forget(value, rng) }
+            }
+        }
+        Tree::Array(items) => items.iter_mut().for_each(|item| forget(item, rng)),
+        _ => {}
+    }
+}
+
+/// A patch of one generated object by another; the more members they have, the more likely they do not fit.
+fn generated_question(kind: &GroupVersionKind, number: u64) -> Question {
+    let of = schema::of(kind).unwrap();
+    let mut generator = Generator { rng: StdRng::seed_from_u64(number), density: 2 + (number % 6) as u32 };
+    let current = generator.object(kind, of);
+    let mut patch = generator.object(kind, of);
+    if number.is_multiple_of(2) {
+        direct(&mut patch, &mut generator.rng);
+    }
+    forget(&mut patch, &mut generator.rng);
+    Question {
+        ask: "patch",
+        api_version: kind.api_version(),
+        kind: kind.kind.clone(),
+        text: current.to_string(),
+        patch: patch.to_string(),
+    }
+}
+
+#[test]
+fn patches_of_important_kinds_do_what_they_do_upstream() {
+    for (group, kind) in [("", "Pod"), ("apps", "Deployment"), ("", "Service")] {
+        let kind = GroupVersionKind::new(group, "v1", kind);
+        check(&(0..PATCHES).map(|number| generated_question(&kind, number)).collect::<Vec<_>>());
+    }
 }

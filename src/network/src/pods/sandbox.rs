@@ -4,8 +4,7 @@ use std::{net::Ipv4Addr, path::Path};
 
 use rtnetlink::{RouteMessageBuilder, packet_route::route::RouteScope};
 
-use super::links::Links;
-use crate::{Error, netns};
+use crate::{Error, links::Links, netns};
 
 /// The name of the link in the pod.
 pub(super) const INTERFACE: &str = "eth0";
@@ -28,7 +27,7 @@ pub(super) async fn configure(netns: &Path, address: Ipv4Addr) -> Result<(), Err
         let index = links.index(INTERFACE).await?;
         links.set_up(index).await?;
         links.add_address(index, address).await?;
-        links.add_neighbour(index, GATEWAY, &GATEWAY_HARDWARE_ADDRESS).await?;
+        links.add_neighbour(index, GATEWAY, GATEWAY_HARDWARE_ADDRESS).await?;
         let gateway = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(GATEWAY, 32)
             .output_interface(index)

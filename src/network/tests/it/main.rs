@@ -4,7 +4,9 @@
 extern crate coxswain_network as network;
 
 mod host_ports;
+mod mesh;
 mod namespace;
 mod node;
 mod pods;
 mod services;
+mod site;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use client::Informers;
-use network::{HostPort, Pods, PodsConfig, proxy};
+use network::{Backend, HostPort, Pods, PodsConfig, mesh, proxy};
 use testing::Api;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -29,39 +29,66 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Node {
     pub(crate) namespace: Namespace,
-    pub(crate) outside: Namespace,
+    /// The machine at the other end of its link.
+    pub(crate) outside: Arc<Namespace>,
     pub(crate) pods: Arc<Pods>,
     pub(crate) api: Api,
+    pub(crate) place: Place,
     state: std::path::PathBuf,
+}
+
+/// What tells a node from others.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) pods: String,
+    pub(crate) backend: Backend,
 }
 
 impl Node {
     /// A node with one link to a machine outside. Neither has a default route.
     pub(crate) async fn new() -> Self {
+        let outside = Arc::new(Namespace::new());
+        let place = Place {
+            name: "node".into(),
+            address: NODE.into(),
+            pods: "10.244.3.0/24".into(),
+            backend: Backend::Routes,
+        };
+        let node = Self::linked_to(outside.clone(), "eth0", Api::default(), place).await;
+        outside.command(&format!("ip address add {OUTSIDE}/24 dev eth0")).await;
+        outside.command("ip link set eth0 up").await;
+        node
+    }
+
+    /// A node with a link to `outside`, where it has the given name.
+    pub(crate) async fn linked_to(outside: Arc<Namespace>, link: &str, api: Api, place: Place) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let state = std::env::temp_dir().join(format!("coxswain-network-{}-{number}", std::process::id()));
-        let (namespace, outside) = (Namespace::new(), Namespace::new());
+        let namespace = Namespace::new();
         namespace.command("ip link set lo up").await;
-        namespace.command(&format!("ip link add up0 type veth peer name eth0 netns {}", outside.id())).await;
-        namespace.command(&format!("ip address add {NODE}/24 dev up0")).await;
+        namespace
+            .command(&format!("ip link add up0 type veth peer name {link} netns {}", outside.id()))
+            .await;
+        namespace.command(&format!("ip address add {}/24 dev up0", place.address)).await;
         namespace.command("ip link set up0 up").await;
-        outside.command(&format!("ip address add {OUTSIDE}/24 dev eth0")).await;
-        outside.command("ip link set eth0 up").await;
-        let node = Self { pods: Arc::new(pods(&state)), namespace, outside, api: Api::default(), state };
+        let pods = Arc::new(pods(&place, &state));
+        let node = Self { pods, namespace, outside, api, place, state };
         node.configure().await;
         node
     }
 
     /// Pod networking as after a restart of the process.
     pub(crate) async fn restart_pods(&mut self) {
-        self.pods = Arc::new(pods(&self.state));
+        self.pods = Arc::new(pods(&self.place, &self.state));
         self.configure().await;
     }
 
     async fn configure(&self) {
-        let pods = self.pods.clone();
-        self.namespace.run(async move { pods.configure("10.244.3.0/24").await }).await.unwrap();
+        let (pods, range) = (self.pods.clone(), self.place.pods.clone());
+        self.namespace.run(async move { pods.configure(&range).await }).await.unwrap();
     }
 
     /// A pod that answers on port 8080 with its name and the address that it sees.
@@ -89,13 +116,31 @@ impl Node {
         self.namespace.run(async move { pods.detach(name).await }).await.unwrap();
     }
 
+    /// Starts the mesh; cancel the answer to end it.
+    pub(crate) fn start_mesh(&self) -> CancellationToken {
+        let cancel = CancellationToken::new();
+        let config = mesh::Config {
+            instance: INSTANCE.into(),
+            node_name: self.place.name.clone(),
+            node_ip: self.place.address.parse().unwrap(),
+            cluster_cidr: "10.244.0.0/16".parse().unwrap(),
+            backend: self.place.backend,
+        };
+        let (client, ended) = (self.api.clone(), cancel.clone());
+        self.namespace.spawn(async move {
+            let informers = Informers::new(client.client(), ended.clone());
+            mesh::run(config, informers, ended).await.unwrap();
+        });
+        cancel
+    }
+
     /// Starts a proxy; cancel the answer to end it.
     pub(crate) fn start_proxy(&self) -> CancellationToken {
         let cancel = CancellationToken::new();
         let config = proxy::Config {
             instance: INSTANCE.into(),
-            node_name: "node".into(),
-            node_ip: NODE.parse().unwrap(),
+            node_name: self.place.name.clone(),
+            node_ip: self.place.address.parse().unwrap(),
             cluster_cidr: "10.244.0.0/16".parse().unwrap(),
             service_cidr: "10.96.0.0/16".parse().unwrap(),
         };
@@ -114,11 +159,12 @@ impl Drop for Node {
     }
 }
 
-fn pods(state: &std::path::Path) -> Pods {
+fn pods(place: &Place, state: &std::path::Path) -> Pods {
     Pods::new(PodsConfig {
         instance: INSTANCE.into(),
-        node_ip: NODE.parse().unwrap(),
+        node_ip: place.address.parse().unwrap(),
         cluster_cidr: "10.244.0.0/16".parse().unwrap(),
+        backend: place.backend,
         state: state.to_owned(),
     })
     .unwrap()

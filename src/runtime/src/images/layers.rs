@@ -28,7 +28,10 @@ impl Images {
         fs::create_dir(&temporary).at("create", &temporary)?;
         let unpacked = fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))
             .at("change mode of", &temporary)
-            .and_then(|()| unpack::unpack(open()?, &temporary, &self.layer_dirs(below)))
+            .and_then(|()| {
+                let bounds = unpack::Bounds::of(&temporary)?;
+                unpack::unpack(open()?, &temporary, &self.layer_dirs(below), bounds)
+            })
             .and_then(|got| check_diff_id(&got, diff_id))
             .and_then(|()| match fs::rename(&temporary, &target) {
                 // Another pull was faster with the same layer.

@@ -1,43 +1,31 @@
-//! Images from registries (OCI distribution, by `oci-client`).
+//! Images from registries (OCI distribution).
 //!
-//! A pull resolves the name to a manifest, downloads what is missing (a few layers at a time, into files that go
-//! afterwards), unpacks in order and records the image. Retries are the kubelet's business.
+//! A pull resolves the name to a manifest ([`registry`]), downloads what is missing (a few layers at a time, into files that
+//! go afterwards), unpacks in order and records the image. What went wrong becomes a sentence for the user ([`failure`]).
+//! Retries are the kubelet's business.
+
+mod declared;
+mod failure;
+mod registry;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Once};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, TryStreamExt};
-use oci_client::Client;
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::manifest::{
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
-    OCI_IMAGE_MEDIA_TYPE, OciDescriptor,
-};
-use oci_client::secrets::RegistryAuth;
-use tokio::io::AsyncWrite;
 
-use super::declared::Declared;
-use super::document::{Descriptor, ImageConfig, ManifestOrIndex, Platform, architecture};
+use self::failure::Failure;
+use self::registry::Registry;
+use super::document::{Descriptor, ImageConfig};
 use super::records::NewImage;
+use super::unpack::Bounds;
 use super::{Credentials, Images, Reference, blob, layers};
 use crate::error::{At, Error, Result};
 use crate::files;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a registry may say nothing in the middle of an answer.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const DOWNLOADS_AT_ONCE: usize = 3;
-/// The largest manifest, index or configuration; registries take no larger manifests.
-const DOCUMENT_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
-const MANIFEST_TYPES: [&str; 4] = [
-    OCI_IMAGE_MEDIA_TYPE,
-    OCI_IMAGE_INDEX_MEDIA_TYPE,
-    IMAGE_MANIFEST_MEDIA_TYPE,
-    IMAGE_MANIFEST_LIST_MEDIA_TYPE,
-];
+/// Overlayfs takes no more lower directories.
+const LAYERS_LIMIT: usize = 500;
 
 /// Pulls images into a store.
 pub(crate) struct Puller {
@@ -63,7 +51,7 @@ impl Puller {
             self.pull_reference(&reference, credentials).await
         };
         self.forget(&key, &turn);
-        pulled.map_err(|e| describe(&reference, e))
+        pulled.map_err(|failure| failure.describe(&reference))
     }
 
     /// Drops the turn of a name when nobody else waits for it.
@@ -79,11 +67,11 @@ impl Puller {
         &self,
         reference: &Reference,
         credentials: &Credentials,
-    ) -> Result<String, PullError> {
+    ) -> Result<String, Failure> {
         let images = self.images.clone();
         let _present = blocking(move || images.hold_for_adding()).await?;
-        let registry = Registry::open(reference, self.protocol(reference), credentials)?;
-        let (manifest, digest) = registry.manifest().await.map_err(PullError::Resolve)?;
+        let registry = Registry::open(reference, self.is_plain_http(reference), credentials)?;
+        let (manifest, digest) = registry.manifest().await?;
         let config_descriptor =
             manifest.config.ok_or_else(|| Error::Image("manifest without configuration".into()))?;
         let config = registry.document(&config_descriptor).await?;
@@ -96,6 +84,11 @@ impl Puller {
             );
         }
 
+        if diff_ids.len() > LAYERS_LIMIT {
+            return Err(
+                Error::Image(format!("{} layers; at most {LAYERS_LIMIT} are taken", diff_ids.len())).into()
+            );
+        }
         let layers = self.fetch_layers(&registry, &manifest.layers, diff_ids).await?;
         let new = NewImage {
             id: config_descriptor.digest.clone(),
@@ -119,7 +112,7 @@ impl Puller {
         registry: &Registry,
         descriptors: &[Descriptor],
         diff_ids: Vec<String>,
-    ) -> Result<Vec<String>, PullError> {
+    ) -> Result<Vec<String>, Failure> {
         let missing = self.missing(&diff_ids);
         let mut downloads = futures::stream::iter(descriptors.iter().cloned().zip(missing))
             .map(|(descriptor, is_missing)| self.download(registry, descriptor, is_missing))
@@ -157,22 +150,20 @@ impl Puller {
         registry: &Registry,
         descriptor: Descriptor,
         is_missing: bool,
-    ) -> Result<Option<Temporary>, PullError> {
+    ) -> Result<Option<Temporary>, Failure> {
         if !is_missing {
             return Ok(None);
         }
-        let temporary = Temporary(self.images.temporary_dir().join(files::random_id()));
+        let directory = self.images.temporary_dir();
+        Bounds::of(&directory)?.take_entry(descriptor.size)?;
+        let temporary = Temporary(directory.join(files::random_id()));
         let file = tokio::fs::File::create(&temporary.0).await.at("create", &temporary.0)?;
         registry.blob(&descriptor, file).await?;
         Ok(Some(temporary))
     }
 
-    fn protocol(&self, reference: &Reference) -> ClientProtocol {
-        if reference.is_loopback() || self.plain_http.contains(&reference.registry) {
-            ClientProtocol::Http
-        } else {
-            ClientProtocol::Https
-        }
+    fn is_plain_http(&self, reference: &Reference) -> bool {
+        reference.is_loopback() || self.plain_http.contains(&reference.registry)
     }
 }
 
@@ -187,187 +178,6 @@ impl Drop for Temporary {
     }
 }
 
-/// A connection for one image of one registry, with the credentials of one pull: they must not serve another's.
-struct Registry {
-    client: Client,
-    image: oci_client::Reference,
-    auth: RegistryAuth,
-}
-
-impl Registry {
-    fn open(reference: &Reference, protocol: ClientProtocol, credentials: &Credentials) -> Result<Self> {
-        install_crypto_provider();
-        let config = ClientConfig {
-            protocol,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            user_agent: concat!("coxswain/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let client =
-            Client::try_from(config).map_err(|e| Error::Image(format!("registry client: {}", chain(&e))))?;
-        let (registry, repository) = (reference.registry.clone(), reference.repository.clone());
-        let image = match (&reference.digest, &reference.tag) {
-            (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.clone()),
-            (None, tag) => oci_client::Reference::with_tag(
-                registry,
-                repository,
-                tag.clone().unwrap_or_else(|| "latest".into()),
-            ),
-        };
-        Ok(Self { client, image, auth: credentials.to_auth()? })
-    }
-
-    /// The manifest for this machine, and the digest of what the name stands for (manifest or index).
-    async fn manifest(&self) -> Result<(ManifestOrIndex, String), OciDistributionError> {
-        let (document, digest) = self.fetch_manifest(&self.image).await?;
-        if document.manifests.is_empty() {
-            return Ok((document, digest));
-        }
-        let ours = document.manifests.iter().find(|d| d.platform.as_ref().is_some_and(Platform::is_ours));
-        let ours = ours.ok_or_else(|| {
-            OciDistributionError::ImageManifestNotFoundError(format!(
-                "no match for platform in manifest: linux/{}",
-                architecture()
-            ))
-        })?;
-        check_size(ours.size)?;
-        let (manifest, _) = self.fetch_manifest(&self.image.clone_with_digest(ours.digest.clone())).await?;
-        Ok((manifest, digest))
-    }
-
-    async fn fetch_manifest(
-        &self,
-        image: &oci_client::Reference,
-    ) -> Result<(ManifestOrIndex, String), OciDistributionError> {
-        let (bytes, digest) = self.client.pull_manifest_raw(image, &self.auth, &MANIFEST_TYPES).await?;
-        // `oci-client` reads a manifest to its end and knows no limit; what is too large goes no further than here.
-        check_size(bytes.len() as u64)?;
-        Ok((serde_json::from_slice(&bytes)?, digest))
-    }
-
-    /// A blob that is small enough to be held in memory.
-    async fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>, OciDistributionError> {
-        check_size(descriptor.size)?;
-        let mut bytes = Vec::new();
-        self.blob(descriptor, &mut bytes).await?;
-        Ok(bytes)
-    }
-
-    /// Writes a blob, which must be as long as its descriptor says.
-    async fn blob(
-        &self,
-        descriptor: &Descriptor,
-        out: impl AsyncWrite + Unpin,
-    ) -> Result<(), OciDistributionError> {
-        let mut out = Declared::new(out, descriptor.size);
-        let wanted = OciDescriptor { digest: descriptor.digest.clone(), ..OciDescriptor::default() };
-        self.client.pull_blob(&self.image, &wanted, &mut out).await?;
-        Ok(out.check_complete()?)
-    }
-}
-
-/// Refuses a document that is too large.
-fn check_size(size: u64) -> Result<(), OciDistributionError> {
-    if size > DOCUMENT_LIMIT_BYTES {
-        let text = format!("document of {size} bytes; at most {DOCUMENT_LIMIT_BYTES} are taken");
-        return Err(OciDistributionError::IoError(std::io::Error::other(text)));
-    }
-    Ok(())
-}
-
-/// `oci-client` is built without a TLS provider; it takes the process's.
-fn install_crypto_provider() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if rustls::crypto::ring::default_provider().install_default().is_err() {
-            tracing::debug!("the process has a TLS provider already");
-        }
-    });
-}
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|e| Error::Image(format!("unpacking stopped: {e}")))?
-}
-
-enum PullError {
-    /// The name could not be turned into a manifest.
-    Resolve(OciDistributionError),
-    Fetch(OciDistributionError),
-    Ours(Error),
-}
-
-impl From<OciDistributionError> for PullError {
-    fn from(e: OciDistributionError) -> Self {
-        Self::Fetch(e)
-    }
-}
-
-impl From<Error> for PullError {
-    fn from(e: Error) -> Self {
-        Self::Ours(e)
-    }
-}
-
-/// The sentence that the kubelet shows with `ErrImagePull`, in containerd's words.
-fn describe(reference: &Reference, error: PullError) -> Error {
-    let prefix = format!("failed to pull and unpack image \"{reference}\"");
-    match error {
-        PullError::Ours(Error::Invalid(text)) => Error::Invalid(text),
-        PullError::Ours(e) => Error::Image(format!("{prefix}: {e}")),
-        PullError::Fetch(e) => Error::Image(format!("{prefix}: failed to copy: {}", chain(&e))),
-        PullError::Resolve(e) => {
-            let prefix = format!("{prefix}: failed to resolve reference \"{reference}\"");
-            match Refusal::of(&e) {
-                Refusal::NotFound => Error::NotFound(format!("{prefix}: {reference}: not found")),
-                Refusal::Denied => Error::Image(format!(
-                    "{prefix}: pull access denied, repository does not exist or may require authorization: {}",
-                    chain(&e)
-                )),
-                Refusal::Other => Error::Image(format!("{prefix}: failed to do request: {}", chain(&e))),
-            }
-        }
-    }
-}
-
-enum Refusal {
-    NotFound,
-    Denied,
-    Other,
-}
-
-impl Refusal {
-    fn of(error: &OciDistributionError) -> Self {
-        match error {
-            OciDistributionError::ImageManifestNotFoundError(_)
-            | OciDistributionError::ServerError { code: 404, .. } => Self::NotFound,
-            OciDistributionError::UnauthorizedError { .. }
-            | OciDistributionError::AuthenticationFailure(_)
-            | OciDistributionError::ServerError { code: 401 | 403, .. } => Self::Denied,
-            OciDistributionError::RegistryError { envelope, .. } => {
-                match envelope.errors.first().map(|e| &e.code) {
-                    Some(
-                        OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound,
-                    ) => Self::NotFound,
-                    Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => Self::Denied,
-                    _ => Self::Other,
-                }
-            }
-            _ => Self::Other,
-        }
-    }
-}
-
-/// An error with its causes: the outermost text of an HTTP client says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{IoSlice, Read, Seek};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use libcontainer::container::Container;
@@ -16,7 +16,9 @@ use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, send, sendmsg};
 
+use super::devices;
 use super::program::Program;
+use crate::cgroups::Cgroups;
 use crate::error::{At, Error, Result};
 use crate::files;
 use crate::limits::AtStart;
@@ -51,9 +53,7 @@ fn run(directory: &Path) -> Result<()> {
     // The monitor must know the process before it can end.
     let terminal = console.map(receive_console).transpose()?;
     answer(&format!("pid {pid}"), terminal.as_ref())?;
-    if !asks_for_tunnels(&spec) {
-        forbid_tunnels(pid.as_raw());
-    }
+    control_devices(&spec, pid.as_raw())?;
     AtStart::apply(directory)?;
     container.start().map_err(|e| Error::Start(e.to_string()))?;
     answer("started", None)
@@ -118,11 +118,26 @@ fn answer(text: &str, descriptor: Option<&OwnedFd>) -> Result<()> {
     Ok(())
 }
 
-/// libcontainer allows `/dev/net/tun` to everybody; upstream's runtimes do not. Where devices are not controlled
-/// by a file (version 2), or the container is privileged, there is nothing to take away.
-fn forbid_tunnels(pid: i32) {
-    let Ok(cgroups) = crate::cgroups::Cgroups::read() else { return };
-    for procs in cgroups.of_process(pid).unwrap_or_default() {
+/// With version 2 of cgroups libcontainer leaves devices uncontrolled; with version 1 it allows one too many.
+fn control_devices(spec: &serde_json::Value, pid: i32) -> Result<()> {
+    let cgroups = Cgroups::read()?;
+    let groups = cgroups.of_process(pid)?;
+    if !cgroups.is_unified() {
+        if !asks_for_tunnels(spec) {
+            forbid_tunnels(&groups);
+        }
+        return Ok(());
+    }
+    let rules = spec["linux"]["resources"]["devices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let directory = groups.first().and_then(|procs| procs.parent());
+    let directory = directory.ok_or_else(|| Error::Start("the container is in no cgroup".to_owned()))?;
+    devices::control(directory, rules)
+}
+
+/// libcontainer allows `/dev/net/tun` to everybody; upstream's runtimes do not. Where the container is privileged there is
+/// nothing to take away.
+fn forbid_tunnels(groups: &[PathBuf]) {
+    for procs in groups {
         let allowed = std::fs::read_to_string(procs.with_file_name("devices.list")).unwrap_or_default();
         if allowed.lines().any(|line| line == "c 10:200 rwm")
             && let Err(e) = std::fs::write(procs.with_file_name("devices.deny"), "c 10:200 rwm")

@@ -41,8 +41,19 @@ pub(crate) fn execute(path: &Path, args: &[String], env: &[String]) -> Result<In
     let c_path = c(&path.to_string_lossy())?;
     let c_args = args.iter().map(|a| c(a)).collect::<Result<Vec<_>, _>>()?;
     let c_env = env.iter().map(|e| c(e)).collect::<Result<Vec<_>, _>>()?;
+    reset_signals();
     let errno = execve(&c_path, &c_args, &c_env).expect_err("returns only on failure");
     Err(format!("exec {}: {}", path.display(), errno.desc().to_lowercase()))
+}
+
+/// Programs begin with no signal ignored or blocked. Rust ignores broken pipes, which would be inherited: `yes | head` would
+/// never end.
+fn reset_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default action runs no code of this process. Those that cannot be changed need no change.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    nix::sys::signal::SigSet::empty().thread_set_mask().ok(/* an empty set is always valid */);
 }
 
 /// What libcontainer calls at the end of a container's set-up.

@@ -70,9 +70,8 @@ const DEFAULT: [&str; 14] = [
     "AUDIT_WRITE",
 ];
 
-/// The sets of a container. `unguarded_devices`: nothing but the missing right to make device files keeps the container
-/// from the machine's disks (cgroup version 2, where devices are guarded by a program that is not built here).
-pub(super) fn make(security: &v1::LinuxContainerSecurityContext, unguarded_devices: bool) -> Result<Value> {
+/// The sets of a container.
+pub(super) fn make(security: &v1::LinuxContainerSecurityContext) -> Result<Value> {
     let asked = security.capabilities.clone().unwrap_or_default();
     let mut set: BTreeSet<&str> = match security.privileged {
         true => NAMES.into(),
@@ -91,9 +90,6 @@ pub(super) fn make(security: &v1::LinuxContainerSecurityContext, unguarded_devic
         drop.names.iter().for_each(|name| {
             set.remove(name);
         });
-        if unguarded_devices {
-            set.remove("MKNOD");
-        }
     }
     let own = own_set();
     let ambient = parse(&asked.add_ambient_capabilities)?.names;
@@ -157,7 +153,7 @@ mod tests {
         };
         let security =
             v1::LinuxContainerSecurityContext { capabilities: Some(capabilities), ..Default::default() };
-        let made = make(&security, false).unwrap();
+        let made = make(&security).unwrap();
         let names: Vec<String> = serde_json::from_value(made["bounding"].clone()).unwrap();
         assert!(expected(&names), "{names:?}");
     }

@@ -22,7 +22,7 @@ pub(super) fn make(
         "env": env(input),
         "cwd": cwd(input)?,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": user.supplemental_groups},
-        "capabilities": capabilities::make(security, input.cgroups.is_unified())?,
+        "capabilities": capabilities::make(security)?,
         "noNewPrivileges": security.no_new_privs,
     });
     // libcontainer looks only whether the field is there when it decides when to load a seccomp profile.

@@ -91,7 +91,7 @@ pub(super) fn profile(security: &v1::LinuxContainerSecurityContext) -> Result<Op
 }
 
 fn default_profile(security: &v1::LinuxContainerSecurityContext) -> Result<Value> {
-    let made = capabilities::make(security, false)?;
+    let made = capabilities::make(security)?;
     let has = |name: &str| made["bounding"].as_array().is_some_and(|set| set.iter().any(|c| c == name));
     let mut names: Vec<&str> = ALWAYS.to_vec();
     for (capability, calls) in BY_CAPABILITY {

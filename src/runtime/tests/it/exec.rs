@@ -90,3 +90,15 @@ async fn a_user_without_rights_stays_without() {
     let rights = "id -u; id -G; grep CapEff /proc/self/status | tr -s '\\t' ' '";
     assert_eq!(machine.shell(&id, rights).await, "1000\n2000\nCapEff: 0000000000000000\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_pipes_end_programs_of_containers_and_commands() {
+    let machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    // The lowest 16 signals, in which the usual ones are.
+    let ignored = "grep SigIgn /proc/self/status | tail -c 5";
+    let (_, log) = machine.script(&sandbox, script(ignored)).await;
+    assert_eq!(log, "0000\n");
+    let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
+    assert_eq!(machine.shell(&id, ignored).await, "0000\n");
+}

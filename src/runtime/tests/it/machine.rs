@@ -216,8 +216,9 @@ impl Machine {
         let root = self.root.to_string_lossy().into_owned();
         let mut left: Vec<String> =
             mounts.lines().filter(|line| line.contains(&root)).map(str::to_owned).collect();
-        for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-            let pods = hierarchy.path().join(self.cgroup.trim_start_matches('/')).join("pods/one");
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+            let pods = hierarchy.join(self.cgroup.trim_start_matches('/')).join("pods/one");
             left.extend(pods.exists().then(|| pods.to_string_lossy().into_owned()));
         }
         left

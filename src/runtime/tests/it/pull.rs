@@ -1,11 +1,14 @@
 //! Images from a real registry: Debian's `docker-registry` on loopback, filled by skopeo.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cri::{Code, Runtime, Status, v1};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::image::Recipe;
 use crate::machine::{Machine, PATIENCE, container};
@@ -134,4 +137,87 @@ async fn credentials_open_a_closed_registry_and_only_for_those_who_have_them() {
     }
     let encoded = v1::AuthConfig { auth: "dXNlcjpzZWNyZXQ=".into(), ..Default::default() };
     pull(&machine, &name, Some(encoded)).await.unwrap();
+}
+
+/// A registry that means no good: it answers each path with what `answer` gives, and says nothing else.
+struct Liar {
+    address: String,
+}
+
+impl Liar {
+    fn start(answer: impl Fn(&str) -> Option<Box<dyn Iterator<Item = Vec<u8>>>> + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        // Ends with the process of the tests; it holds nothing but its port.
+        std::thread::spawn(move || {
+            for mut connection in listener.incoming().flatten() {
+                let mut lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
+                let request = lines.next().unwrap_or_default();
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let body = answer(request.split(' ').nth(1).unwrap_or_default());
+                let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
+                // The client closes the connection when it has enough.
+                write!(connection, "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n").ok();
+                body.into_iter().flatten().try_for_each(|piece| connection.write_all(&piece)).ok();
+            }
+        });
+        Self { address }
+    }
+}
+
+fn digest(content: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(content)))
+}
+
+fn described(content: &[u8]) -> serde_json::Value {
+    json!({"digest": digest(content), "size": content.len()})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_registry_sends_is_bounded_and_checked() {
+    let layer = b"a layer".to_vec();
+    let config = json!({"rootfs": {"diff_ids": [digest(&layer)]}}).to_string().into_bytes();
+    let many = json!({"rootfs": {"diff_ids": vec![digest(&layer); 501]}}).to_string().into_bytes();
+    let manifest = |config: &[u8], layers: usize| {
+        let layers = vec![described(b"a layer"); layers];
+        json!({"schemaVersion": 2, "config": described(config), "layers": layers}).to_string().into_bytes()
+    };
+    let (honest, tall) = (manifest(&config, 1), manifest(&many, 501));
+    let (of_config, of_many, of_layer) = (digest(&config), digest(&many), digest(&layer));
+    let liar = Liar::start(move |path| {
+        let once =
+            |content: &[u8]| Box::new(std::iter::once(content.to_vec())) as Box<dyn Iterator<Item = _>>;
+        Some(match path.split('/').collect::<Vec<_>>()[..] {
+            ["", "v2", ""] => once(b"{}"),
+            ["", "v2", "endless", "manifests", _] => Box::new(std::iter::repeat_with(|| vec![b' '; 1 << 20])),
+            ["", "v2", "tall", "manifests", _] => once(&tall),
+            ["", "v2", _, "manifests", _] => once(&honest),
+            ["", "v2", "other", "blobs", _] => once(&vec![b'x'; config.len()]),
+            ["", "v2", _, "blobs", asked] if asked == of_config => once(&config),
+            ["", "v2", _, "blobs", asked] if asked == of_many => once(&many),
+            ["", "v2", "endless-layer", "blobs", asked] if asked == of_layer => {
+                Box::new(std::iter::repeat_with(|| vec![0; 1 << 20]))
+            }
+            ["", "v2", "short-layer", "blobs", _] => once(b"a"),
+            _ => return None,
+        })
+    });
+    let machine = Machine::without_image().await;
+    for (name, expected) in [
+        ("endless:1", "at most 4194304 are taken"),
+        (&*format!("asked@{}", digest(b"something else")), "was expected"),
+        ("other:1", "sha256:"),
+        ("endless-layer:1", "more came than the 7 bytes that were declared"),
+        ("short-layer:1", "sha256:"),
+        ("no-layer:1", "failed to copy"),
+        ("tall:1", "at most 500 are taken"),
+    ] {
+        let error = pull(&machine, &format!("{}/{name}", liar.address), None).await.unwrap_err();
+        assert!(error.message().contains(expected), "{name}: {error}");
+    }
+    let list = machine.runtime().list_images(v1::ListImagesRequest::default()).await.unwrap().images;
+    assert_eq!(list, []);
+    for kept in ["images/tmp", "layers"] {
+        assert_eq!(std::fs::read_dir(machine.root.join("runtime").join(kept)).unwrap().count(), 0, "{kept}");
+    }
 }

@@ -8,7 +8,7 @@ use imbl::OrdMap;
 use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{Acknowledged, Batch, Change, Durability, Engine, Pair, Snapshot, Storage};
+use super::{Acknowledged, Batch, Change, Condition, Durability, Engine, Pair, Snapshot, Storage, Written};
 use crate::{EngineError, Revision};
 
 /// An empty engine in memory.
@@ -26,6 +26,17 @@ struct Contents {
     acknowledged: Option<Revision>,
 }
 
+impl Contents {
+    fn apply(&mut self, batch: Batch) {
+        for change in batch.changes {
+            match change {
+                Change::Put(key, value) => self.pairs.insert(key, value),
+                Change::Remove(key) => self.pairs.remove(&key),
+            };
+        }
+    }
+}
+
 impl Memory {
     fn read(&self) -> RwLockReadGuard<'_, Contents> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -38,14 +49,17 @@ impl Memory {
 
 impl Storage for Memory {
     fn write(&self, batch: Batch, _: Durability) -> Result<(), EngineError> {
-        let mut contents = Memory::write(self);
-        for change in batch.changes {
-            match change {
-                Change::Put(key, value) => contents.pairs.insert(key, value),
-                Change::Remove(key) => contents.pairs.remove(&key),
-            };
-        }
+        Memory::write(self).apply(batch);
         Ok(())
+    }
+
+    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
+        let mut contents = Memory::write(self);
+        if OrdMap::get(&contents.pairs, &condition.key) != condition.expected.as_ref() {
+            return Ok(Written::Refused);
+        }
+        contents.apply(batch);
+        Ok(Written::Done)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {

@@ -8,14 +8,14 @@ use std::task::Waker;
 use tokio::sync::oneshot;
 
 use super::{Outcome, Request, answer};
-use crate::engine::{Batch, Durability};
+use crate::engine::Batch;
 use crate::record::{self, LogRecord};
 use crate::shared::Shared;
 use crate::{
     Attributes, CommitError, Committed, Entry, Event, EventKind, Key, Precondition, Revision, Write,
 };
 
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     shared: &'a Shared,
     time_ms: u64,
     /// The revision of its first write.
@@ -30,7 +30,7 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    pub(super) fn new(shared: &'a Shared, time_ms: u64, writes: usize) -> Self {
+    pub(crate) fn new(shared: &'a Shared, time_ms: u64, writes: usize) -> Self {
         Self {
             shared,
             time_ms,
@@ -45,12 +45,12 @@ impl<'a> Group<'a> {
     }
 
     /// Whether the request can be part of this group; an empty group takes anything.
-    pub(super) fn has_room(&self, request: &Request) -> bool {
+    pub(crate) fn has_room(&self, request: &Request) -> bool {
         self.events.is_empty() || self.bytes + request.write.value().size() <= self.shared.options.group_bytes
     }
 
     /// Decides a request. Its answer waits for [`Group::commit`].
-    pub(super) fn add(&mut self, request: Request) {
+    pub(crate) fn add(&mut self, request: Request) {
         let current = match self.pending.get(&request.key) {
             Some(pending) => pending.clone(),
             None => self.shared.get(&request.key),
@@ -64,9 +64,21 @@ impl<'a> Group<'a> {
         self.answers.push((answer, outcome));
     }
 
-    /// Makes the group durable, then visible, then answers.
-    pub(super) fn commit(mut self) {
-        let wakers = match self.make_durable() {
+    /// Answers everything with the same failure; nothing of it is done.
+    pub(crate) fn fail(self, failure: &CommitError) {
+        for (to, _) in self.answers {
+            answer(to, Err(failure.clone()));
+        }
+    }
+
+    /// Whether it holds nothing but refusals, which rest on the current map alone.
+    pub(crate) fn only_refuses(&self) -> bool {
+        self.events.is_empty() && !self.answers.is_empty()
+    }
+
+    /// Makes the group durable, then visible, then answers. `durable` is given the batch and its last revision.
+    pub(crate) fn commit(mut self, durable: impl FnOnce(Batch, Revision) -> Result<(), CommitError>) {
+        let wakers = match self.make_durable(durable) {
             Ok(()) => self.publish(),
             Err(failure) => {
                 for (_, outcome) in &mut self.answers {
@@ -116,19 +128,15 @@ impl<'a> Group<'a> {
         entry
     }
 
-    fn make_durable(&mut self) -> Result<(), CommitError> {
+    fn make_durable(
+        &mut self,
+        durable: impl FnOnce(Batch, Revision) -> Result<(), CommitError>,
+    ) -> Result<(), CommitError> {
         let Some(last) = self.events.last() else { return Ok(()) };
         if let Some(cause) = self.shared.poisoned() {
             return Err(CommitError::Poisoned(cause.to_owned()));
         }
-        let engine = &self.shared.engine;
-        let written = engine
-            .write(std::mem::take(&mut self.batch), Durability::Synced)
-            .and_then(|()| engine.acknowledge(last.entry.revision));
-        written.map_err(|error| {
-            self.shared.poison(&error.to_string());
-            CommitError::Unknown(error.to_string())
-        })
+        durable(std::mem::take(&mut self.batch), last.entry.revision)
     }
 
     fn publish(&mut self) -> Vec<Waker> {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::collections::HashSet;
 use store::*;
 
+use super::place::*;
 use crate::support::*;
 
 /// Handlers hold these across awaits.
@@ -16,7 +17,7 @@ const _: () = {
 
 #[tokio::test]
 async fn a_fresh_store_is_at_revision_one_and_its_first_write_gets_two() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     assert_eq!((store.revision(), store.horizon()), (1, 1));
     assert_eq!(put(&store, "a", "x").await, 2);
     assert_eq!(store.revision(), 2);
@@ -24,7 +25,7 @@ async fn a_fresh_store_is_at_revision_one_and_its_first_write_gets_two() {
 
 #[tokio::test]
 async fn an_entry_carries_its_revision_its_creation_and_its_attributes() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "a", "x").await;
     put(&store, "a", "y").await;
     let entry = store.get(&key("a")).unwrap();
@@ -39,7 +40,7 @@ async fn an_entry_carries_its_revision_its_creation_and_its_attributes() {
 
 #[tokio::test]
 async fn a_deletion_gives_the_final_state_with_its_own_revision() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "a", "x").await;
     let gone = store.commit(key("a"), Precondition::Revision(2), Write::Delete(value("last"))).await.unwrap();
     assert_eq!((gone.entry.revision, gone.entry.created), (3, 2));
@@ -48,7 +49,7 @@ async fn a_deletion_gives_the_final_state_with_its_own_revision() {
 
 #[tokio::test]
 async fn preconditions_are_checked_against_the_current_version() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "there", "x").await;
     let outcome = async |name: &str, precondition, write: Write| match store
         .commit(key(name), precondition, write)
@@ -79,7 +80,7 @@ async fn preconditions_are_checked_against_the_current_version() {
 
 #[tokio::test]
 async fn values_and_keys_that_cannot_be_stored_are_refused() {
-    let store = Store::open(memory::new(), Options { value_limit: 10, ..options() }).await.unwrap();
+    let store = open(Options { value_limit: 10, ..options() }).await;
     let large = Write::Put(Value::whole(Bytes::from_static(b"eleven byte")));
     let refusal = store.commit(key("a"), Precondition::Any, large).await.unwrap_err();
     assert!(matches!(refusal, CommitError::TooLarge { size: 11, limit: 10 }), "{refusal}");
@@ -95,7 +96,7 @@ async fn values_and_keys_that_cannot_be_stored_are_refused() {
 async fn concurrent_compare_and_set_loses_nothing() {
     const TASKS: usize = 16;
     const INCREMENTS: usize = 25;
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "n", "0").await;
     let tasks = (0..TASKS).map(|_| {
         let store = store.clone();
@@ -127,40 +128,9 @@ async fn concurrent_compare_and_set_loses_nothing() {
     assert_eq!(store.revision(), 2 + (TASKS * INCREMENTS) as u64, "revisions are dense");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn writes_that_wait_share_one_sync_and_see_each_other() {
-    let controlled = Controlled::new();
-    let store = Store::open(Engine::new(controlled.clone()), options()).await.unwrap();
-    let before = controlled.synced_batches.load(std::sync::atomic::Ordering::SeqCst);
-    let gate = controlled.gate.clone();
-    let held = gate.lock().unwrap();
-    let creates: Vec<_> = (0..100)
-        .map(|_| {
-            let store = store.clone();
-            tokio::spawn(
-                async move { store.commit(key("a"), Precondition::Absent, Write::Put(value("x"))).await },
-            )
-        })
-        .collect();
-    tokio::task::block_in_place(|| std::thread::sleep(std::time::Duration::from_millis(50)));
-    assert_eq!(store.revision(), 1, "nothing is published before it is durable");
-    assert!(store.get(&key("a")).is_none());
-    drop(held);
-    let mut created = 0;
-    for create in creates {
-        match create.await.unwrap() {
-            Ok(_) => created += 1,
-            Err(CommitError::Exists(current)) => assert_eq!(current.revision, 2),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    assert_eq!((created, store.revision()), (1, 2));
-    assert_eq!(controlled.synced_batches.load(std::sync::atomic::Ordering::SeqCst) - before, 1);
-}
-
 #[tokio::test]
 async fn a_closed_store_refuses_writes_and_still_reads() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "a", "x").await;
     store.shutdown().await;
     store.shutdown().await;

@@ -9,7 +9,7 @@ use crate::support::*;
 const HORIZON: Duration = Duration::from_secs(300);
 
 /// A store whose clock stands still and whose compaction looks at it often.
-async fn open(engine: &Engine, clock: &HandClock, ring: usize) -> Store {
+async fn open_with(engine: &Engine, clock: &HandClock, ring: usize) -> Store {
     let options = Options {
         clock: Arc::new(clock.clone()),
         horizon: HORIZON,
@@ -35,7 +35,7 @@ async fn compacted_to(store: &Store, horizon: Revision) {
 async fn revisions_older_than_the_horizon_are_forgotten_and_younger_ones_are_not() {
     for ring in [0, 4096] {
         let (engine, clock) = (memory::new(), HandClock::default());
-        let store = open(&engine, &clock, ring).await;
+        let store = open_with(&engine, &clock, ring).await;
         put(&store, "a", "1").await;
         put(&store, "b", "1").await;
         put(&store, "a", "2").await;
@@ -70,7 +70,7 @@ async fn revisions_older_than_the_horizon_are_forgotten_and_younger_ones_are_not
         // Of all versions and log records one is left, beside the format and the horizon.
         assert_eq!(engine.snapshot().scan(b"", b"\xff").count(), 3);
         store.close().await;
-        let again = open(&engine, &clock, ring).await;
+        let again = open_with(&engine, &clock, ring).await;
         assert_eq!((again.horizon(), again.revision()), (6, 6));
         assert_eq!(names(again.snapshot(&all()).iter()), ["a=6"]);
         assert_eq!(put(&again, "b", "2").await, 7);

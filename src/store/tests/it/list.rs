@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use store::*;
 
+use super::place::*;
 use crate::support::*;
 
 #[tokio::test]
 async fn a_snapshot_does_not_change() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     for name in ["b", "a", "c"] {
         put(&store, name, "x").await;
     }
@@ -25,7 +26,7 @@ async fn a_snapshot_does_not_change() {
 
 #[tokio::test]
 async fn a_range_holds_its_own_only() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     let write = async |key: Key| {
         store.commit(key, Precondition::Absent, Write::Put(value("x"))).await.unwrap();
     };
@@ -52,7 +53,7 @@ async fn a_range_holds_its_own_only() {
 #[tokio::test]
 async fn a_list_at_a_revision_is_exact() {
     for ring in [0, 5, 4096] {
-        let store = Store::open(memory::new(), Options { ring, ..options() }).await.unwrap();
+        let store = open(Options { ring, ..options() }).await;
         let mut past = BTreeMap::from([(1, Vec::new())]);
         for step in 0..60_u32 {
             let name = ["a", "a-b", "b", "c"][(step * 7 % 11 % 4) as usize];
@@ -80,7 +81,7 @@ async fn a_list_at_a_revision_is_exact() {
 #[tokio::test]
 async fn pages_of_a_revision_make_up_its_list() {
     for ring in [0, 4096] {
-        let store = Store::open(memory::new(), Options { ring, ..options() }).await.unwrap();
+        let store = open(Options { ring, ..options() }).await;
         for name in ["a", "a-b", "b", "c", "d"] {
             put(&store, name, "x").await;
         }
@@ -102,7 +103,7 @@ async fn pages_of_a_revision_make_up_its_list() {
 
 #[tokio::test]
 async fn a_revision_that_does_not_exist_yet_is_refused_and_can_be_waited_for() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     let refusal = store.list_at(&all(), 2, None, 0).await.unwrap_err();
     assert!(matches!(refusal, ReadError::Future { tip: 1 }), "{refusal}");
     let waiting = tokio::spawn({

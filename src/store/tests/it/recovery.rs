@@ -9,35 +9,6 @@ use store::*;
 
 use crate::support::*;
 
-async fn write_some(store: &Store) {
-    put(store, "a", "1").await;
-    put(store, "b", "1").await;
-    put(store, "a", "2").await;
-    delete(store, "b").await;
-    put(store, "c", "1").await;
-}
-
-async fn check_some(store: &Store) {
-    assert_eq!((store.revision(), store.horizon()), (6, 1));
-    assert_eq!(names(store.snapshot(&all()).iter()), ["a=4", "c=6"]);
-    let a = store.get(&key("a")).unwrap();
-    assert_eq!((a.created, &a.bytes), (2, &bytes("2", 4)));
-    assert_eq!(&*a.attributes.uid, "/configmaps/default/a {\"v\":\"2\"");
-    assert_eq!(names(&store.list_at(&all(), 3, None, 0).await.unwrap().entries), ["a=2", "b=3"]);
-    let mut resumed = store.watch(all(), 3).unwrap();
-    assert_eq!(events(&take_until(&mut resumed, 6).await), ["~a=4<2", "-b=5<3", "+c=6"]);
-    assert_eq!(put(store, "b", "2").await, 7);
-}
-
-#[tokio::test]
-async fn a_store_in_memory_is_found_again() {
-    let engine = memory::new();
-    let store = Store::open(engine.clone(), options()).await.unwrap();
-    write_some(&store).await;
-    drop(store);
-    check_some(&Store::open(engine, options()).await.unwrap()).await;
-}
-
 #[tokio::test]
 async fn a_store_on_disk_is_found_again() {
     let directory = tempfile::tempdir().unwrap();

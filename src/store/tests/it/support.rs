@@ -1,11 +1,13 @@
 //! Short names for what every test does, a clock that is set by hand, and an engine that fails on command.
 
 use bytes::Bytes;
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::engine::{Acknowledged, Batch, Durability, Snapshot, Storage};
+use store::engine::{Acknowledged, Batch, Condition, Durability, Snapshot, Storage, Written};
 use store::*;
 
 /// A config map of the given name.
@@ -36,8 +38,23 @@ pub(crate) fn options() -> Options {
     Options { extract: Arc::new(extract), ..Options::default() }
 }
 
-pub(crate) async fn open_memory() -> Store {
-    Store::open(memory::new(), options()).await.unwrap()
+pub(crate) async fn open_alone(engine: &Engine, options: Options) -> Store {
+    Store::open(engine.clone(), options).await.unwrap()
+}
+
+/// As one of any number of servers.
+pub(crate) async fn join(engine: &Engine, options: Options) -> Store {
+    Store::join(engine.clone(), options, peer()).await.unwrap()
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer { bind: (Ipv4Addr::LOCALHOST, 0).into(), advertise: Ipv4Addr::LOCALHOST.into() }
+}
+
+/// An engine on disk whose directory goes with it.
+pub(crate) fn fresh_fjall() -> Engine {
+    let directory = tempfile::tempdir().unwrap();
+    Engine::new(Kept { engine: fjall::open(directory.path()).unwrap(), _directory: directory })
 }
 
 pub(crate) async fn open_disk(path: &Path) -> Result<Store, OpenError> {
@@ -83,6 +100,26 @@ pub(crate) async fn take_until(watch: &mut Watch, revision: Revision) -> Vec<Arc
         }
     }
     taken
+}
+
+pub(crate) async fn write_some(store: &Store) {
+    put(store, "a", "1").await;
+    put(store, "b", "1").await;
+    put(store, "a", "2").await;
+    delete(store, "b").await;
+    put(store, "c", "1").await;
+}
+
+pub(crate) async fn check_some(store: &Store) {
+    assert_eq!((store.revision(), store.horizon()), (6, 1));
+    assert_eq!(names(store.snapshot(&all()).iter()), ["a=4", "c=6"]);
+    let a = store.get(&key("a")).unwrap();
+    assert_eq!((a.created, &a.bytes), (2, &bytes("2", 4)));
+    assert_eq!(&*a.attributes.uid, "/configmaps/default/a {\"v\":\"2\"");
+    assert_eq!(names(&store.list_at(&all(), 3, None, 0).await.unwrap().entries), ["a=2", "b=3"]);
+    let mut resumed = store.watch(all(), 3).unwrap();
+    assert_eq!(events(&take_until(&mut resumed, 6).await), ["~a=4<2", "-b=5<3", "+c=6"]);
+    assert_eq!(put(store, "b", "2").await, 7);
 }
 
 /// A clock that stands until it is moved.
@@ -156,5 +193,134 @@ impl Storage for Controlled {
 
     fn size_in_bytes(&self) -> Result<u64, EngineError> {
         self.engine.size_in_bytes()
+    }
+}
+
+/// An engine and the directory that it is in.
+struct Kept {
+    engine: Engine,
+    _directory: tempfile::TempDir,
+}
+
+impl Storage for Kept {
+    fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        self.engine.write(batch, durability)
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.engine.snapshot()
+    }
+
+    fn acknowledge(&self, revision: Revision) -> Result<(), EngineError> {
+        self.engine.acknowledge(revision)
+    }
+
+    fn acknowledged(&self) -> Result<Option<Acknowledged>, EngineError> {
+        self.engine.acknowledged()
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        self.engine.sync()
+    }
+
+    fn size_in_bytes(&self) -> Result<u64, EngineError> {
+        self.engine.size_in_bytes()
+    }
+}
+
+/// The way of one server to an engine that several share, with its faults.
+#[derive(Clone)]
+pub(crate) struct Way {
+    engine: Engine,
+    /// Nothing gets through.
+    pub(crate) is_cut: Arc<AtomicBool>,
+    /// What happens to the next conditional batches.
+    pub(crate) faults: Arc<Mutex<VecDeque<Fault>>>,
+    /// Batches that are still on their way.
+    late: Arc<Mutex<Vec<(Condition, Batch)>>>,
+}
+
+/// What can happen to a batch whose writer is told that its outcome is unknown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// It is done.
+    AnswerLost,
+    /// It is not.
+    BatchLost,
+    /// It arrives when [`Way::deliver`] is called.
+    BatchLate,
+}
+
+impl Way {
+    pub(crate) fn to(engine: &Engine) -> Self {
+        Self { engine: engine.clone(), is_cut: Arc::default(), faults: Arc::default(), late: Arc::default() }
+    }
+
+    pub(crate) fn fail(&self, fault: Fault) {
+        self.faults.lock().unwrap().push_back(fault);
+    }
+
+    /// Lets the late batches arrive, and says what became of them.
+    pub(crate) fn deliver(&self) -> Vec<Written> {
+        let late = std::mem::take(&mut *self.late.lock().unwrap());
+        late.into_iter().map(|(condition, batch)| self.engine.write_if(&condition, batch).unwrap()).collect()
+    }
+
+    fn check(&self) -> Result<(), EngineError> {
+        if self.is_cut.load(Ordering::SeqCst) { Err(EngineError::new("the way is cut")) } else { Ok(()) }
+    }
+}
+
+impl Storage for Way {
+    fn write(&self, _: Batch, _: Durability) -> Result<(), EngineError> {
+        Err(EngineError::new("a shared engine is written to under a condition"))
+    }
+
+    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
+        self.check()?;
+        let fault = self.faults.lock().unwrap().pop_front();
+        let Some(fault) = fault else { return self.engine.write_if(condition, batch) };
+        match fault {
+            Fault::AnswerLost => drop(self.engine.write_if(condition, batch)?),
+            Fault::BatchLost => {}
+            Fault::BatchLate => self.late.lock().unwrap().push((condition.clone(), batch)),
+        }
+        Err(EngineError::new(format!("no answer: {fault:?}")))
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        match self.check() {
+            Ok(()) => self.engine.snapshot(),
+            Err(_) => Box::new(Nothing),
+        }
+    }
+
+    fn acknowledge(&self, _: Revision) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> Result<Option<Acknowledged>, EngineError> {
+        Ok(None)
+    }
+
+    fn sync(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn size_in_bytes(&self) -> Result<u64, EngineError> {
+        self.engine.size_in_bytes()
+    }
+}
+
+/// What can be seen of an engine that cannot be reached.
+struct Nothing;
+
+impl Snapshot for Nothing {
+    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Err(EngineError::new("the way is cut"))
+    }
+
+    fn scan<'a>(&'a self, _: &[u8], _: &[u8]) -> Box<dyn Iterator<Item = store::engine::Pair> + 'a> {
+        Box::new(std::iter::once(Err(EngineError::new("the way is cut"))))
     }
 }

@@ -1,15 +1,15 @@
 //! The promises of a watch: filtered, ordered, unique, atomic, reliable, resumable, bookmarkable.
 
 use std::sync::Arc;
-use std::time::Duration;
 use store::*;
 use tokio::task::JoinHandle;
 
+use super::place::*;
 use crate::support::*;
 
 #[tokio::test]
 async fn a_watch_tells_what_happened_with_both_versions() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     put(&store, "a", "x").await;
     let mut watch = store.watch(all(), store.revision()).unwrap();
     assert!(watch.try_next().unwrap().is_none());
@@ -27,7 +27,7 @@ async fn a_watch_tells_what_happened_with_both_versions() {
 #[tokio::test]
 async fn a_watch_from_any_revision_gets_exactly_what_came_after_it() {
     for ring in [0, 3, 4096] {
-        let store = Store::open(memory::new(), Options { ring, ..options() }).await.unwrap();
+        let store = open(Options { ring, ..options() }).await;
         let mut everything = store.watch(all(), 1).unwrap();
         for step in 0..40_u32 {
             let name = ["a", "b", "c"][(step * 5 % 7 % 3) as usize];
@@ -55,7 +55,7 @@ async fn a_watch_from_any_revision_gets_exactly_what_came_after_it() {
 
 #[tokio::test]
 async fn a_watch_is_told_of_its_own_range_only() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     let ranges = [
         all(),
         Range::namespace("", "configmaps", "default"),
@@ -91,7 +91,7 @@ async fn watches_under_load_miss_nothing_and_repeat_nothing() {
     const WRITERS: usize = 8;
     const WRITES: usize = 100;
     for ring in [0, 16, 4096] {
-        let store = Store::open(memory::new(), Options { ring, ..options() }).await.unwrap();
+        let store = open(Options { ring, ..options() }).await;
         let end = 1 + (WRITERS * WRITES) as u64;
         let watchers: Vec<_> = (1..6).map(|step| watch_in_pieces(store.clone(), end, step)).collect();
         let writers: Vec<_> = (0..WRITERS).map(|writer| write_many(store.clone(), writer, WRITES)).collect();
@@ -138,7 +138,7 @@ async fn a_slow_watcher_is_cut_off_and_can_resume() {
     let limits =
         [Options { watch_backlog: 3, ..options() }, Options { watch_backlog_bytes: 60, ..options() }];
     for limited in limits {
-        let store = Store::open(memory::new(), limited).await.unwrap();
+        let store = open(limited).await;
         let mut slow = store.watch(all(), 1).unwrap();
         let mut elsewhere = store.watch(Range::resource("", "nodes"), 1).unwrap();
         put(&store, "a", "x").await;
@@ -155,37 +155,15 @@ async fn a_slow_watcher_is_cut_off_and_can_resume() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn progress_is_told_when_the_tip_has_moved_and_at_most_once_a_period() {
-    let store =
-        Store::open(memory::new(), Options { progress: Duration::from_secs(60), ..options() }).await.unwrap();
-    let mut nodes = store.watch(Range::resource("", "nodes"), 1).unwrap();
-    let silent = tokio::time::timeout(Duration::from_secs(600), nodes.next()).await;
-    assert!(silent.is_err(), "the tip has not moved");
-    put(&store, "a", "x").await;
-    put(&store, "b", "x").await;
-    let started = tokio::time::Instant::now();
-    assert!(matches!(nodes.next().await.unwrap(), Item::Progress(3)));
-    assert_eq!(nodes.position(), 3);
-    put(&store, "a", "x").await;
-    assert!(matches!(nodes.next().await.unwrap(), Item::Progress(4)));
-    assert!(started.elapsed() >= Duration::from_secs(60), "two in {:?}", started.elapsed());
-    let mut own = store.watch(all(), 4).unwrap();
-    put(&store, "a", "x").await;
-    assert_eq!(events(&take_until(&mut own, 5).await), ["~a=5<4"]);
-    let silent = tokio::time::timeout(Duration::from_secs(600), own.next()).await;
-    assert!(silent.is_err(), "the event has told it already");
-}
-
 #[tokio::test]
 async fn a_watch_cannot_begin_in_the_future() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     assert!(matches!(store.watch(all(), 2), Err(WatchError::Future { tip: 1 })));
 }
 
 #[tokio::test]
 async fn closing_the_store_ends_a_watch_after_it_has_delivered_everything() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     let mut watch = store.watch(all(), 1).unwrap();
     let waiting = tokio::spawn({
         let mut watch = store.watch(Range::resource("", "nodes"), 1).unwrap();
@@ -201,36 +179,10 @@ async fn closing_the_store_ends_a_watch_after_it_has_delivered_everything() {
     assert!(matches!(late.next().await, Err(WatchError::Closed)));
 }
 
-/// The engine holds a group before it is published: neither a watch that reads the log nor a list may show it then.
-#[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::await_holding_lock, reason = "holding it is what keeps the write from being published")]
-async fn what_is_durable_but_not_published_is_not_seen() {
-    let controlled = Controlled::new();
-    let unseen = Options { ring: 0, ..options() };
-    let store = Store::open(Engine::new(controlled.clone()), unseen).await.unwrap();
-    put(&store, "a", "x").await;
-    let acknowledging = controlled.acknowledging.clone();
-    let held = acknowledging.lock().unwrap();
-    let writing = tokio::spawn({
-        let store = store.clone();
-        async move { put(&store, "a", "y").await }
-    });
-    while controlled.engine.snapshot().scan(b"l/", b"l0").count() < 2 {
-        tokio::task::block_in_place(|| std::thread::sleep(Duration::from_millis(1)));
-    }
-    let mut watch = store.watch(all(), 1).unwrap();
-    let Item::Events(seen) = watch.next().await.unwrap() else { panic!("no events") };
-    assert_eq!((events(&seen), watch.position()), (vec!["+a=2".into()], 2));
-    assert!(matches!(store.list_at(&all(), 3, None, 0).await, Err(ReadError::Future { tip: 2 })));
-    drop(held);
-    assert_eq!(writing.await.unwrap(), 3);
-    assert_eq!(events(&take_until(&mut watch, 3).await), ["~a=3<2"]);
-}
-
 /// A group becomes visible as a whole: whoever sees an event finds it in the current state, and nothing newer unseen.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_in_the_snapshot_taken_after_it() {
-    let store = open_memory().await;
+    let store = open(options()).await;
     let mut watch = store.watch(all(), 1).unwrap();
     let writers: Vec<_> = (0..4).map(|writer| write_many(store.clone(), writer, 50)).collect();
     let mut seen: Vec<Arc<Event>> = Vec::new();

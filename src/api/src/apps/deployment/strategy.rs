@@ -32,13 +32,9 @@ pub(super) fn validate(strategy: &DeploymentStrategy, path: &Path) -> ErrorList 
             vec![Error::required(&rolling_path, "this should be defaulted and never be nil")]
         }
         (ROLLING, Some(rolling)) => validate_rolling(rolling, &rolling_path),
-        (other, rolling) => {
-            // Upstream prints its internal type, whose fields have Go's names.
-            let rolling = rolling.as_ref().map(|rolling| {
-                serde_json::json!({ "MaxSurge": rolling.max_surge, "MaxUnavailable": rolling.max_unavailable })
-            });
-            let value = serde_json::json!({ "RollingUpdate": rolling, "Type": other });
-            vec![Error::not_supported(path, value, &[RECREATE, ROLLING])]
+        _ => {
+            let shown = checks::internal("io.k8s.api.apps.v1.DeploymentStrategy", strategy);
+            vec![Error::not_supported(path, shown, &[RECREATE, ROLLING])]
         }
     }
 }

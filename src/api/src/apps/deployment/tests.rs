@@ -44,7 +44,7 @@ fn the_strategy_is_checked() {
     check(
         r#"{"type":"Other"}"#,
         &[
-            "spec.strategy: Unsupported value: {\"RollingUpdate\":null,\"Type\":\"Other\"}: supported values: \"Recreate\", \"RollingUpdate\"",
+            "spec.strategy: Unsupported value: {\"Type\":\"Other\",\"RollingUpdate\":null}: supported values: \"Recreate\", \"RollingUpdate\"",
         ],
     );
     check(

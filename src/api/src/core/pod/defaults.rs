@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 
 use super::aggregate;
+use super::ephemeral::with_container;
 use crate::core::resources;
 use crate::defaults;
 
@@ -40,8 +41,14 @@ pub(super) fn set_spec(spec: &mut PodSpec) {
     for container in all_containers(spec) {
         containers::set_defaults(container);
     }
+    for ephemeral in spec.ephemeral_containers.iter_mut().flatten() {
+        with_container(ephemeral, containers::set_defaults);
+    }
+    if let Some(resources) = &mut spec.resources {
+        [&mut resources.limits, &mut resources.requests].into_iter().flatten().for_each(resources::round_up);
+    }
     if let Some(overhead) = &mut spec.overhead {
-        containers::round_up(overhead);
+        resources::round_up(overhead);
     }
 }
 

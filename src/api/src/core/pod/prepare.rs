@@ -3,18 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{PodAffinityTerm, PodCondition, PodSchedulingGate, PodSpec};
+use k8s_openapi::api::core::v1::{Container, PodAffinityTerm, PodCondition, PodSchedulingGate, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::jiff::Timestamp;
 use machinery::meta;
 
+use super::ephemeral::with_container;
+
 /// Fields whose feature is off by default in this version are not stored.
 pub(super) fn drop_disabled(spec: &mut PodSpec) {
     spec.scheduling_group = None;
-    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+    let drop = |container: &mut Container| {
         if let Some(lifecycle) = &mut container.lifecycle {
             lifecycle.stop_signal = None;
         }
+    };
+    spec.init_containers.iter_mut().flatten().chain(&mut spec.containers).for_each(drop);
+    for ephemeral in spec.ephemeral_containers.iter_mut().flatten() {
+        with_container(ephemeral, drop);
     }
     let projected = spec.volumes.iter_mut().flatten().filter_map(|volume| volume.projected.as_mut());
     for source in projected.flat_map(|projected| projected.sources.iter_mut().flatten()) {

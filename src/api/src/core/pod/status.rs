@@ -1,5 +1,7 @@
 //! The status of a pod: what an update of it may change (upstream: `podStatusStrategy`, `ValidatePodStatusUpdate`).
 
+mod claims;
+
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod, PodCondition, PodIP, PodSpec, PodStatus};
 use machinery::field::{Error, ErrorList, Path};
 
@@ -47,7 +49,8 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     let (annotations, old_annotations) =
         (new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
     let annotations_path = Path::new("metadata.annotations");
-    let mut errors = validate::annotations_update(annotations, old_annotations, &annotations_path);
+    let mut errors = checks::metadata_update(new, old);
+    errors.extend(validate::annotations_update(annotations, old_annotations, &annotations_path));
     errors.extend(validate::annotations(annotations, spec, &annotations_path));
     let conditions = status.conditions.as_deref().unwrap_or_default();
     errors.extend(validate_conditions(conditions, &path.child("conditions")));
@@ -62,6 +65,7 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
         let (new, old) = (new.as_deref().unwrap_or_default(), old.as_deref().unwrap_or_default());
         errors.extend(validate_transitions(new, old, spec, &path.child(name)));
     }
+    errors.extend(claims::validate(&status, spec_of(new), &path));
     errors.extend(validate_addresses(&status, &path));
     errors
 }

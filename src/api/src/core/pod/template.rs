@@ -26,7 +26,7 @@ pub(crate) fn validate(template: &PodTemplateSpec, path: &Path) -> ErrorList {
     let annotations = path.child("annotations");
     errors.extend(meta::validate_annotations(metadata.annotations.as_ref(), &annotations));
     errors.extend(validate::annotations(metadata.annotations.as_ref(), spec, &annotations));
-    errors.extend(validate::validate_spec(spec, &path.child("spec"), validate::Of::Template));
+    errors.extend(validate::validate_spec(spec, None, &path.child("spec"), validate::Of::Template));
     if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
         let path = path.child("spec.ephemeralContainers");
         errors.push(Error::forbidden(&path, "ephemeral containers not allowed in pod template"));
@@ -34,9 +34,9 @@ pub(crate) fn validate(template: &PodTemplateSpec, path: &Path) -> ErrorList {
     errors
 }
 
-/// Warnings about a template under `spec.template`.
-pub(crate) fn warnings(template: &PodTemplateSpec) -> Vec<String> {
+/// Warnings about a template at `path`.
+pub(crate) fn warnings(template: &PodTemplateSpec, path: &Path) -> Vec<String> {
     let metadata = template.metadata.clone().unwrap_or_default();
     let spec = template.spec.as_ref();
-    spec.map(|spec| warnings::of(&metadata, spec, &Path::new("spec.template"))).unwrap_or_default()
+    spec.map(|spec| warnings::of(&metadata, spec, path)).unwrap_or_default()
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{context, errors_of, errors_of_update, object};
+use crate::testing::{context, errors_of, errors_of_update, object, stored};
 
 /// A pod with one container; `more` is further fields of its spec, each with a comma before it.
 fn pod(more: &str) -> String {
@@ -299,7 +299,7 @@ fn only_some_of_a_pod_changes() {
         ],
     );
     check(
-        r#"{"spec":{"containers":[{"name":"c","image":"i"},{"name":"d","image":"i"}]}}"#,
+        r#"{"metadata":{"name":"p"},"spec":{"containers":[{"name":"c","image":"i"},{"name":"d","image":"i"}]}}"#,
         &["spec.containers: Forbidden: pod updates may not add or remove containers"],
     );
 }
@@ -329,7 +329,7 @@ fn a_gated_pod_may_narrow_its_choice() {
 #[test]
 fn an_ended_container_stays_ended() {
     let with = |policy: &str, state: &str| {
-        object::<Pod>(&format!(
+        stored::<Pod>(&format!(
             r#"{{"spec":{{"restartPolicy":"{policy}","containers":[{{"name":"c"}}]}},
             "status":{{"containerStatuses":[{{"name":"c","image":"","imageID":"","ready":false,"restartCount":0,"state":{state}}}]}}}}"#
         ))
@@ -346,12 +346,12 @@ fn an_ended_container_stays_ended() {
 
 #[test]
 fn an_update_of_the_status_keeps_the_rest() {
-    let old: Pod = object(
+    let old: Pod = stored(
         r#"{"metadata":{"name":"p","ownerReferences":[]},"spec":{"containers":[],"nodeName":"n"},"status":{"qosClass":"Burstable","observedGeneration":2}}"#,
     );
-    let mut new: Pod = object(r#"{"metadata":{"name":"p"},"status":{"phase":"Running","podIP":"10.0.0.1"}}"#);
+    let mut new: Pod = stored(r#"{"metadata":{"name":"p"},"status":{"phase":"Running","podIP":"10.0.0.1"}}"#);
     new.set_defaults();
-    new.prepare_for_status_update(&old);
+    new.prepare_for_status_update(&old, &context());
     assert_eq!(new.spec, old.spec);
     let status = new.status.clone().unwrap();
     assert_eq!((status.qos_class.as_deref(), status.observed_generation), (Some("Burstable"), Some(2)));

@@ -15,7 +15,9 @@ const MAY_CHANGE: &str = "`spec.containers[*].image`,`spec.initContainers[*].ima
 pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     let (spec, old_spec) = (spec_of(new), spec_of(old));
     let path = Path::new("spec");
-    let mut errors = validate_pod(&new.metadata, spec, &path);
+    let mut errors = checks::metadata_update(new, old);
+    errors.extend(checks::metadata(new));
+    errors.extend(validate_pod(&new.metadata, spec, Some(old_spec), &path));
     let (annotations, old_annotations) =
         (new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
     errors.extend(annotations_update(annotations, old_annotations, &Path::new("metadata.annotations")));

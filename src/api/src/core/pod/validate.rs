@@ -5,6 +5,7 @@ mod affinity;
 mod annotations;
 mod containers;
 mod environment;
+mod ephemeral;
 mod fields;
 mod mounts;
 mod network;
@@ -15,14 +16,16 @@ mod scheduling;
 mod security;
 mod volume_sources;
 mod volumes;
+mod windows;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, PodResourceClaim, PodSpec, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
-use machinery::names;
+use machinery::quantity::Quantity;
+use machinery::{meta, names};
 
 use super::aggregate;
 use crate::checks::{self, text};
@@ -30,6 +33,7 @@ use crate::core::resources;
 
 pub(super) use annotations::{annotations, annotations_update};
 pub(super) use scheduling::validate_tolerations;
+pub(super) use security::validate_app_armor as app_armor_profile;
 
 const DNS_POLICIES: &[&str] = &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 const RESTART_POLICIES: &[&str] = &["Always", "OnFailure", "Never"];
@@ -54,10 +58,15 @@ pub(super) struct Scope<'a> {
     pub(super) host_users: bool,
 }
 
-/// Errors of a pod: annotations, spec, and what holds for pods only.
-pub(super) fn validate_pod(metadata: &ObjectMeta, spec: &PodSpec, path: &Path) -> ErrorList {
+/// Errors of a pod, which replaces `old` if it is an update: annotations, spec, and what holds for pods only.
+pub(super) fn validate_pod(
+    metadata: &ObjectMeta,
+    spec: &PodSpec,
+    old: Option<&PodSpec>,
+    path: &Path,
+) -> ErrorList {
     let mut errors = annotations(metadata.annotations.as_ref(), spec, &Path::new("metadata.annotations"));
-    errors.extend(validate_spec(spec, path, Of::Pod(metadata)));
+    errors.extend(validate_spec(spec, old, path, Of::Pod(metadata)));
     if text(&spec.service_account_name).is_empty() {
         errors.extend(projected::validate_no_tokens(spec, &path.child("volumes")));
     }
@@ -73,8 +82,8 @@ fn lists<'a>(spec: &'a PodSpec, path: &Path) -> [(&'a [Container], Path); 2] {
     [(&spec.containers, path.child("containers")), (init, path.child("initContainers"))]
 }
 
-/// Errors of a spec that has been defaulted.
-pub(super) fn validate_spec(spec: &PodSpec, path: &Path, of: Of<'_>) -> ErrorList {
+/// Errors of a spec that has been defaulted. What older servers took in `old` may stay.
+pub(super) fn validate_spec(spec: &PodSpec, old: Option<&PodSpec>, path: &Path, of: Of<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     if spec.termination_grace_period_seconds.is_none() {
         errors.push(Error::required(&path.child("terminationGracePeriodSeconds"), ""));
@@ -91,14 +100,15 @@ pub(super) fn validate_spec(spec: &PodSpec, path: &Path, of: Of<'_>) -> ErrorLis
         host_users: spec.host_users.unwrap_or(true),
     };
     errors.extend(containers::validate(&scope, &path.child("containers")));
-    errors.extend(containers::validate_init(&scope, &path.child("initContainers")));
+    errors.extend(containers::validate_init(&scope, old, &path.child("initContainers")));
+    errors.extend(ephemeral::validate(&scope, &path.child("ephemeralContainers")));
     errors.extend(validate_resources(&scope, &path.child("resources")));
     errors.extend(network::validate_host_ports(spec, of, &path.child("containers")));
     let restart_policy = spec.restart_policy.as_deref();
     errors.extend(checks::one_of(restart_policy, RESTART_POLICIES, &path.child("restartPolicy")));
     errors.extend(checks::one_of(spec.dns_policy.as_deref(), DNS_POLICIES, &path.child("dnsPolicy")));
     errors.extend(meta::validate_labels(spec.node_selector.as_ref(), &path.child("nodeSelector")));
-    errors.extend(security::validate_pod(spec, &path.child("securityContext")));
+    errors.extend(security::validate_pod(spec, old, &path.child("securityContext")));
     if let Some(affinity) = &spec.affinity {
         errors.extend(affinity::validate(affinity, &path.child("affinity")));
     }
@@ -106,6 +116,7 @@ pub(super) fn validate_spec(spec: &PodSpec, path: &Path, of: Of<'_>) -> ErrorLis
     errors.extend(scheduling::validate_gates(spec, path));
     let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
     errors.extend(scheduling::validate_spread(constraints, &path.child("topologySpreadConstraints")));
+    errors.extend(windows::validate_host_process(spec, path));
     errors.extend(network::validate_host_users(&scope, path));
     errors.extend(network::validate_host_name_override(spec, &path.child("hostnameOverride")));
     errors.extend(validate_names(spec, path));
@@ -134,7 +145,8 @@ fn validate_claims(claims: &[PodResourceClaim], path: &Path) -> ErrorList {
             } else {
                 "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
             };
-            errors.push(Error::invalid(&path, claim, detail));
+            let shown = checks::internal("io.k8s.api.core.v1.PodResourceClaim", claim);
+            errors.push(Error::invalid(&path, shown, detail));
         }
         for (name, field) in [(claim_name, "resourceClaimName"), (template, "resourceClaimTemplateName")] {
             errors.extend(name.iter().flat_map(|name| checks::reference(name, &path.child(field))));
@@ -146,6 +158,9 @@ fn validate_claims(claims: &[PodResourceClaim], path: &Path) -> ErrorList {
 /// Requests and limits of the pod as a whole, which must fit those of its containers.
 fn validate_resources(scope: &Scope<'_>, path: &Path) -> ErrorList {
     let Some(requirements) = &scope.spec.resources else { return vec![] };
+    if scope.spec.os.as_ref().is_some_and(|os| os.name == "windows") {
+        return vec![Error::forbidden(path, "may not be set for a windows pod")];
+    }
     let mut errors = ErrorList::new();
     if requirements.claims.is_some() {
         let detail = "claims may not be set for Resources at pod-level";
@@ -160,6 +175,33 @@ fn validate_resources(scope: &Scope<'_>, path: &Path) -> ErrorList {
             let detail =
                 format!("must be greater than or equal to aggregate container requests of {aggregated}");
             errors.push(Error::invalid(&path.child("requests").key(&name), request.to_string(), detail));
+        }
+    }
+    errors.extend(validate_limits(scope.spec, requirements.limits.as_ref().unwrap_or(&empty), path));
+    errors
+}
+
+/// Huge pages are not overcommitted, and no container may have more than the pod.
+fn validate_limits(spec: &PodSpec, limits: &BTreeMap<String, Text>, path: &Path) -> ErrorList {
+    let limit_of = |name: &str| limits.get(name).and_then(|limit| limit.0.parse::<Quantity>().ok());
+    let mut errors = ErrorList::new();
+    let pages = aggregate::limits(spec).into_iter().filter(|(name, _)| resources::is_huge_page(name));
+    for (name, aggregated) in pages {
+        if let Some(limit) = limit_of(&name).filter(|limit| aggregated > *limit) {
+            let detail =
+                format!("must be greater than or equal to aggregate container limits of {aggregated}");
+            errors.push(Error::invalid(&path.child("limits").key(&name), limit.to_string(), detail));
+        }
+    }
+    for (index, container) in spec.containers.iter().enumerate() {
+        let own = container.resources.iter().flat_map(|resources| resources.limits.iter().flatten());
+        for (name, own) in own {
+            let (Some(limit), Ok(own)) = (limit_of(name), own.0.parse::<Quantity>()) else { continue };
+            if own > limit {
+                let path = path.child("containers").index(index).key(name).child("limits");
+                let detail = format!("must be less than or equal to pod limits of {limit}");
+                errors.push(Error::invalid(&path, own.to_string(), detail));
+            }
         }
     }
     errors

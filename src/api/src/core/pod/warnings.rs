@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{Affinity, Container, ContainerPort, PodSpec, Volume};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Path;
 use machinery::quantity::Quantity;
 
+use super::app_armor;
 use crate::checks::{self, text};
 
 /// Warnings about a pod (`at` is the root) or about a template (`at` is its path).
@@ -22,7 +23,14 @@ pub(super) fn of(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         warnings.extend(volume_warnings(volume, &path.child("volumes").index(index)));
     }
+    for volume in spec.volumes.iter().flatten() {
+        let projected = volume.projected.as_ref();
+        if projected.is_some_and(|projected| projected.sources.as_ref().is_none_or(Vec::is_empty)) {
+            warnings.push(format!("volume {:?} (Projected) has no sources provided", volume.name));
+        }
+    }
     warnings.extend(lists(spec, &path));
+    warnings.extend(profiles(metadata, spec, at));
     let containers = containers(spec, &path);
     for (container, path) in &containers {
         warnings.extend(container_warnings(container, path));
@@ -32,7 +40,78 @@ pub(super) fn of(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String
         let path = path.child("terminationGracePeriodSeconds");
         warnings.push(format!("{path}: must be >= 0; negative values are invalid and will be treated as 1"));
     }
+    warnings.extend(spec.affinity.iter().flat_map(|affinity| terms(affinity, &path.child("affinity"))));
     warnings.extend(addresses(spec, &path));
+    warnings
+}
+
+/// Security profiles given by annotation only. A pod's own AppArmor annotations have been taken over by then.
+fn profiles(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String> {
+    let Some(given) = &metadata.annotations else { return vec![] };
+    let path = at.child("metadata.annotations");
+    let of_pod = spec.security_context.as_ref();
+    let seccomp = |key: &str| {
+        let path = path.key(key);
+        let is_given = given.contains_key(key);
+        is_given
+            .then(|| format!("{path}: non-functional in v1.27+; use the \"seccompProfile\" field instead"))
+    };
+    let mut warnings = vec![];
+    if of_pod.is_none_or(|context| context.seccomp_profile.is_none()) {
+        warnings.extend(seccomp("seccomp.security.alpha.kubernetes.io/pod"));
+    }
+    for (container, _) in containers(spec, at) {
+        let context = container.security_context.as_ref();
+        if context.is_none_or(|context| context.seccomp_profile.is_none()) {
+            let key = format!("container.seccomp.security.alpha.kubernetes.io/{}", container.name);
+            warnings.extend(seccomp(&key));
+        }
+        let key = format!("{}{}", app_armor::PREFIX, container.name);
+        let is_template = *at != Path::root();
+        let Some(annotation) = given.get(&key).filter(|_| is_template) else { continue };
+        let of_pod = of_pod.and_then(|context| context.app_armor_profile.as_ref());
+        let says_the_same = of_pod.is_some() && of_pod == app_armor::profile_of(annotation).as_ref();
+        if context.is_none_or(|context| context.app_armor_profile.is_none()) && !says_the_same {
+            warnings.push(app_armor::deprecation(&path.key(&key)));
+        }
+    }
+    warnings
+}
+
+/// Terms of affinity that match no pod.
+fn terms(affinity: &Affinity, path: &Path) -> Vec<String> {
+    let with = affinity.pod_affinity.as_ref().map(|with| {
+        (
+            "podAffinity",
+            &with.required_during_scheduling_ignored_during_execution,
+            &with.preferred_during_scheduling_ignored_during_execution,
+        )
+    });
+    let against = affinity.pod_anti_affinity.as_ref().map(|against| {
+        (
+            "podAntiAffinity",
+            &against.required_during_scheduling_ignored_during_execution,
+            &against.preferred_during_scheduling_ignored_during_execution,
+        )
+    });
+    let mut warnings = vec![];
+    let mut warn =
+        |path: Path| warnings.push(format!("{path}: a null labelSelector results in matching no pod"));
+    for (name, required, preferred) in with.into_iter().chain(against) {
+        let path = path.child(name);
+        let list = path.child("requiredDuringSchedulingIgnoredDuringExecution");
+        for (index, term) in required.iter().flatten().enumerate() {
+            if term.label_selector.is_none() {
+                warn(list.index(index).child("labelSelector"));
+            }
+        }
+        let list = path.child("preferredDuringSchedulingIgnoredDuringExecution");
+        for (index, weighted) in preferred.iter().flatten().enumerate() {
+            if weighted.pod_affinity_term.label_selector.is_none() {
+                warn(list.index(index).child("podAffinityTerm.labelSelector"));
+            }
+        }
+    }
     warnings
 }
 

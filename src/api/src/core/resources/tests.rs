@@ -56,3 +56,13 @@ fn claims_must_be_the_pods() {
         ],
     );
 }
+
+#[test]
+fn amounts_below_a_thousandth_are_rounded_up() {
+    let mut amounts: BTreeMap<String, Text> = [("a", "1.5m"), ("b", "100m"), ("c", "1Gi"), ("d", "8E")]
+        .map(|(k, v)| (k.into(), Text(v.into())))
+        .into();
+    round_up(&mut amounts);
+    let texts: Vec<&str> = amounts.values().map(|text| text.0.as_str()).collect();
+    assert_eq!(texts, ["2m", "100m", "1Gi", "8E"]);
+}

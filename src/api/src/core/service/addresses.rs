@@ -138,9 +138,13 @@ fn init_families(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
     if let (true, Some(old)) = (is_single, old) {
         release_secondary(new, old);
     }
-    let given: Vec<&'static str> = cluster_ips(new).iter().filter_map(|ip| family_of(ip)).collect();
+    let given = cluster_ips(new).to_vec();
     let families = new.ip_families.get_or_insert_default();
-    families.extend(given.into_iter().skip(families.len()).map(str::to_owned));
+    for (index, ip) in given.iter().enumerate().take_while(|(_, ip)| *ip != "None") {
+        if index >= families.len() && family_of(ip) == Some("IPv4") {
+            families.push("IPv4".to_owned());
+        }
+    }
     if families.is_empty() {
         families.push("IPv4".to_owned());
     }

@@ -1,12 +1,16 @@
 use super::*;
-use crate::testing::{context, object};
+use crate::testing::{context, object, stored};
 
 /// What a service is after preparation and validation; errors as text.
 fn created(spec: &str) -> (ServiceSpec, Vec<String>) {
-    let mut service: Service = object(&format!(r#"{{"spec":{spec}}}"#));
+    let mut service: Service = stored(&format!(r#"{{"spec":{spec}}}"#));
     service.set_defaults();
     service.prepare_for_create(&context());
-    let errors = service.validate().iter().map(ToString::to_string).collect();
+    let mut errors = service.validate_allocation(None);
+    if errors.is_empty() {
+        errors = service.validate();
+    }
+    let errors = errors.iter().map(ToString::to_string).collect();
     (service.spec.unwrap(), errors)
 }
 
@@ -47,7 +51,7 @@ fn ports_are_checked() {
         r#"{"ports":[{"port":80},{"name":"a","port":80}]}"#,
         &[
             "spec.ports[0].name: Required value",
-            "spec.ports[1]: Duplicate value: {\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}",
+            "spec.ports[1]: Duplicate value: {\"Name\":\"\",\"Protocol\":\"TCP\",\"AppProtocol\":null,\"Port\":80,\"TargetPort\":0,\"NodePort\":0}",
         ],
     );
     check(
@@ -93,8 +97,8 @@ fn addresses_are_checked() {
 
 /// What an update makes of a service, and its errors.
 fn updated(old: &str, new: &str) -> (ServiceSpec, Vec<String>) {
-    let old: Service = object(&format!(r#"{{"spec":{}}}"#, serde_json::to_string(&created(old).0).unwrap()));
-    let mut new: Service = object(&format!(r#"{{"spec":{new}}}"#));
+    let old: Service = stored(&format!(r#"{{"spec":{}}}"#, serde_json::to_string(&created(old).0).unwrap()));
+    let mut new: Service = stored(&format!(r#"{{"spec":{new}}}"#));
     new.set_defaults();
     new.prepare_for_update(&old, &context());
     let errors = new.validate_update(&old).iter().map(ToString::to_string).collect();

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::checks::{self, text};
 
+pub(super) use cluster_ips::validate_allocation;
+
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const MAX_AFFINITY_SECONDS: i32 = 86_400;
@@ -29,7 +31,6 @@ pub(super) fn validate(service: &Service, old: Option<&Service>) -> ErrorList {
     errors.extend(meta::validate_labels(spec.selector.as_ref(), &path.child("selector")));
     errors.extend(validate_affinity(spec, &path));
     errors.extend(cluster_ips::validate(spec, &path));
-    errors.extend(cluster_ips::validate_families(spec, &path));
     for (index, ip) in spec.external_ips.iter().flatten().enumerate() {
         errors.extend(validate_external_ip(ip, old, &path.child("externalIPs").index(index)));
     }
@@ -151,13 +152,17 @@ fn validate_load_balancer(spec: &ServiceSpec, path: &Path) -> ErrorList {
         None if is_balancer => errors.push(Error::required(&Path::new("allocateLoadBalancerNodePorts"), "")),
         _ => {}
     }
+    errors.extend(validate_class(spec, path));
+    errors
+}
+
+fn validate_class(spec: &ServiceSpec, path: &Path) -> ErrorList {
     let path = path.child("loadBalancerClass");
     match &spec.load_balancer_class {
-        Some(class) if is_balancer => errors.extend(checks::qualified_name(class, &path)),
-        Some(_) => errors.push(Error::forbidden(&path, ONLY_LOAD_BALANCER)),
-        None => {}
+        Some(class) if type_of(spec) == "LoadBalancer" => checks::qualified_name(class, &path),
+        Some(_) => vec![Error::forbidden(&path, ONLY_LOAD_BALANCER)],
+        None => vec![],
     }
-    errors
 }
 
 fn validate_traffic(spec: &ServiceSpec, path: &Path) -> ErrorList {
@@ -213,6 +218,7 @@ pub(super) fn validate_change(new: &Service, old: &Service) -> ErrorList {
         let path = path.child("loadBalancerClass");
         errors.push(Error::invalid(&path, &new.load_balancer_class, "may not change once set"));
     }
+    errors.extend(validate_class(&new, &path));
     let keeps_health_check = needs_health_check(&old) && needs_health_check(&new);
     if keeps_health_check && new.health_check_node_port != old.health_check_node_port {
         errors.push(Error::forbidden(&path.child("healthCheckNodePort"), "field is immutable"));

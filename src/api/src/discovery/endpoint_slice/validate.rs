@@ -24,10 +24,17 @@ pub(super) fn validate(slice: &EndpointSlice) -> ErrorList {
 /// Endpoints that were stored under older rules may stay.
 pub(super) fn validate_update(new: &EndpointSlice, old: &EndpointSlice) -> ErrorList {
     let mut errors = validate_type_and_ports(new);
-    if new.endpoints != old.endpoints {
+    if !same_endpoints(new, old) {
         errors.extend(validate_endpoints(new));
     }
     errors
+}
+
+fn same_endpoints(new: &EndpointSlice, old: &EndpointSlice) -> bool {
+    let (new, old) =
+        (new.endpoints.as_deref().unwrap_or_default(), old.endpoints.as_deref().unwrap_or_default());
+    new.len() == old.len()
+        && new.iter().zip(old).all(|(new, old)| checks::same("io.k8s.api.discovery.v1.Endpoint", new, old))
 }
 
 fn validate_type_and_ports(slice: &EndpointSlice) -> ErrorList {
@@ -41,20 +48,20 @@ fn validate_type_and_ports(slice: &EndpointSlice) -> ErrorList {
     let mut seen = BTreeSet::new();
     for (index, port) in ports.iter().enumerate() {
         let path = path.index(index);
-        errors.extend(validate_port(port, &path));
-        if !seen.insert(checks::text(&port.name)) {
-            errors.push(Error::duplicate(&path.child("name"), checks::text(&port.name)));
+        let name = checks::text(&port.name);
+        if !name.is_empty() {
+            errors.extend(checks::dns_label(name, &path.child("name")));
         }
+        if !seen.insert(name) {
+            errors.push(Error::duplicate(&path.child("name"), name).named());
+        }
+        errors.extend(validate_protocols(port, &path));
     }
     errors
 }
 
-fn validate_port(port: &EndpointPort, path: &Path) -> ErrorList {
+fn validate_protocols(port: &EndpointPort, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    let name = checks::text(&port.name);
-    if !name.is_empty() {
-        errors.extend(checks::dns_label(name, &path.child("name")));
-    }
     match &port.protocol {
         None => errors.push(Error::required(&path.child("protocol"), "")),
         Some(protocol) => {
@@ -110,15 +117,12 @@ fn validate_address(address: &str, address_type: &str, addresses: &Path, index: 
         "FQDN" => return fully_qualified(address, &path),
         _ => return ErrorList::new(),
     };
-    let mut errors = checks::legacy_ip(address, &path);
-    let Some(parsed) = checks::parse_ip(address) else { return errors };
+    let mut errors =
+        if wants_v4 { checks::legacy_ip(address, &path) } else { checks::strict_ip(address, &path) };
+    let Some(parsed) = checks::parse_ip(address).filter(|_| errors.is_empty()) else { return errors };
     if parsed.to_canonical().is_ipv4() != wants_v4 {
         let detail = if wants_v4 { "must be an IPv4 address" } else { "must be an IPv6 address" };
         errors.push(Error::invalid(addresses, address, detail));
-    }
-    if !wants_v4 && parsed.to_string() != address {
-        let detail = format!("must be in canonical form (\"{parsed}\")");
-        errors.push(Error::invalid(&path, address, detail));
     }
     errors.extend(checks::endpoint_ip(address, &path));
     errors

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 
@@ -16,16 +15,8 @@ const NOT_PUBLISHED: [&str; 1] = ["x-kubernetes-unions"];
 /// Query parameters that are not served.
 const NOT_SERVED: [&str; 3] = ["force", "ignoreStoreReadErrorWithClusterBreakingPotential", "shardSelector"];
 
-/// The module's folder, as the Go tool knows it from the generator's `go.mod`.
 fn folder() -> PathBuf {
-    let generator = concat!(env!("CARGO_MANIFEST_DIR"), "/../../hack/schema");
-    let output = Command::new("go")
-        .args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"])
-        .current_dir(generator)
-        .output()
-        .expect("the Go toolchain, which hack/test installs");
-    let module = String::from_utf8(output.stdout).expect("a path in UTF-8");
-    PathBuf::from(module.trim()).join("api/openapi-spec")
+    testing::upstream::module("k8s.io/kubernetes").join("api/openapi-spec")
 }
 
 fn read(name: &str) -> Value {

@@ -56,7 +56,7 @@ impl DeleteOptions {
                 errors.push(Error::not_supported(
                     &path,
                     other,
-                    &["Background", "Foreground", "Orphan", "nil"],
+                    &["Foreground", "Background", "Orphan", "nil"],
                 ));
                 None
             }
@@ -112,7 +112,9 @@ impl DeleteOptions {
 
 fn from_body(call: &Call, body: Bytes) -> Result<v1::DeleteOptions, Status> {
     let body = document::to_json(call, &GroupVersionKind::new("", "v1", "DeleteOptions"), body)?;
-    let parsed = json::parse(&body).map_err(|error| Status::bad_request(error.to_string()))?;
+    let parsed = json::parse(&body).map_err(|error| {
+        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })?;
     let kind = parsed.tree.get("kind").and_then(json::Tree::as_str).unwrap_or_default();
     if !matches!(kind, "" | "DeleteOptions") {
         return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));

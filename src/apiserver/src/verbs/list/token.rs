@@ -39,12 +39,14 @@ impl Token {
     }
 
     pub(super) fn read(target: &Target, token: &str) -> Result<Token, Status> {
-        let wrong = |why: &str| Status::bad_request(format!("continue key is not valid: {why}"));
+        let wrong = |why: &str| {
+            Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+        };
         let bytes =
             URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|error| wrong(&error.to_string()))?;
         let wire: Wire = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
         if wire.v != "meta.k8s.io/v1" {
-            return Err(wrong(&format!("server does not recognize this encoded version {:?}", wire.v)));
+            return Err(wrong(&format!("server does not recognize this encoded version {}", wire.v)));
         }
         if wire.start.is_empty() || wire.rv == 0 {
             return Err(wrong("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"));
@@ -54,7 +56,7 @@ impl Token {
         let after = match (across, start.split_once('/')) {
             (true, Some((namespace, name))) => key(&target.kind, namespace, name),
             (false, None) => target.key(start),
-            _ => return Err(wrong("the start of the list is not a key of the collection")),
+            _ => return Err(wrong(start)),
         };
         Ok(Token { revision: u64::try_from(wire.rv).ok(), after: Some(after) })
     }

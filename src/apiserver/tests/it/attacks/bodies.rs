@@ -97,3 +97,63 @@ async fn hostile_bodies_are_answered() {
             .await;
     }
 }
+
+/// The bodies whose cost must not grow faster than they do: they are answered like any other.
+#[tokio::test]
+async fn expensive_bodies_are_answered_like_others() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let data: serde_json::Map<String, Value> =
+        (0..20_000).map(|number| (format!("k{number}"), json!("v"))).collect();
+    let large = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}, "data": data});
+    admin.post(MAPS, large).await.expect(201);
+    let patch = async |kind: &str, body: String, code: u16| {
+        let media = format!("application/{kind}+json");
+        let line = format!("PATCH {MAPS}/a");
+        admin.send(&line, &[("content-type", &media)], body).await.expect(code)
+    };
+    let to_and_fro = r#"{"op":"move","from":"/data","path":"/metadata/labels/x"},{"op":"move","from":"/metadata/labels/x","path":"/data"}"#;
+    let moves = format!(
+        r#"[{{"op":"add","path":"/metadata/labels","value":{{}}}},{}]"#,
+        vec![to_and_fro; 4_999].join(",")
+    );
+    patch("json-patch", moves, 200).await;
+    let too_many = patch("json-patch", format!("[{}]", vec![to_and_fro; 5_001].join(",")), 413).await;
+    assert!(
+        too_many.message().ends_with("The allowed maximum operations in a JSON patch is 10000, got 10002"),
+        "{}",
+        too_many.message()
+    );
+    let copies = vec![r#"{"op":"copy","from":"/data","path":"/metadata/x"}"#; 100].join(",");
+    patch("json-patch", format!("[{copies}]"), 422).await;
+    let front = vec![r#"{"op":"add","path":"/metadata/finalizers/0","value":"a"}"#; 9_000].join(",");
+    let list = vec!["\"a\""; 100_000].join(",");
+    let shifts = format!(r#"[{{"op":"add","path":"/metadata/finalizers","value":[{list}]}},{front}]"#);
+    patch("json-patch", shifts, 413).await;
+    let changed: serde_json::Map<String, Value> =
+        (0..20_000).map(|number| (format!("k{number}"), json!("w"))).collect();
+    for kind in ["merge-patch", "strategic-merge-patch"] {
+        assert_eq!(patch(kind, json!({"data": changed}).to_string(), 200).await.at("/data/k19999"), "w");
+    }
+    let mut patches = Vec::new();
+    let names = |count: usize| (0..count).map(|number| format!("example.com/{number}")).collect::<Vec<_>>();
+    let long =
+        json!({"metadata": {"finalizers": names(50_000), "$setElementOrder/finalizers": names(50_000)}});
+    patches.push(("strategic-merge-patch", long.to_string()));
+    let gone = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": names(50_000)}});
+    patches.push(("strategic-merge-patch", gone.to_string()));
+    let owners: Vec<Value> = names(20_000).iter().map(|name| json!({"uid": name, "name": name})).collect();
+    patches.push(("strategic-merge-patch", json!({"metadata": {"ownerReferences": owners}}).to_string()));
+    let labels: String = names(30_000).iter().map(|name| format!("{name:?}:\"x\",{name:?}:\"y\",")).collect();
+    patches.push(("merge-patch", format!("{{\"data\":{{{labels}\"a\":\"b\"}}}}")));
+    let to_and_fro = r#"{"op":"move","from":"/data","path":"/metadata/x"},{"op":"move","from":"/metadata/x","path":"/data"}"#;
+    patches.push(("json-patch", format!("[{}]", vec![to_and_fro; 5_000].join(","))));
+    for (kind, body) in patches {
+        let media = format!("application/{kind}+json");
+        let line = format!("PATCH {MAPS}/a?dryRun=All");
+        let code = check(&admin, &line, &[("content-type", &media)], body.as_bytes()).await;
+        assert!([200, 422].contains(&code), "{kind}: {code}");
+    }
+    let again = format!(r#"{{"{}":{{{}"a":1}}}}"#, "k".repeat(500_000), r#""a":1,"#.repeat(200_000));
+    admin.send(&format!("POST {MAPS}"), &[], again).await.expect(422);
+}

@@ -1,5 +1,7 @@
 //! The directives that a strategic merge patch may hold.
 
+use std::collections::HashSet;
+
 use crate::json::{Object, Tree, quoted};
 use crate::patch::Error;
 
@@ -22,7 +24,8 @@ pub(super) fn retain_keys(original: &mut Object<'static>, patch: &mut Object<'st
     let Some(directive) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
     let bad = || Error::Malformed("invalid patch format of retainKeys".to_owned());
     let listed = directive.as_array().ok_or_else(bad)?;
-    let is_listed = |key: &str| listed.iter().any(|one| one.as_str() == Some(key));
+    let listed: HashSet<&str> = listed.iter().filter_map(Tree::as_str).collect();
+    let is_listed = |key: &str| listed.contains(key);
     let is_directive =
         |key: &str| key.starts_with(DELETE_FROM_PRIMITIVE_LIST) || key.starts_with(SET_ELEMENT_ORDER);
     if patch.iter().any(|(key, value)| !value.is_null() && !is_directive(key) && !is_listed(key)) {

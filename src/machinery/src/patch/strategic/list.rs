@@ -1,6 +1,7 @@
 //! Merging lists.
 
 use super::directives::{self, PATCH, are_alike, no_key_declared, no_merge_key, not_a_map, not_alike};
+use super::index::Index;
 use super::order::{Key, normalise, partition};
 use super::{Schema, merge_objects};
 use crate::json::{Object, Tree};
@@ -45,17 +46,14 @@ pub(super) fn element_type(lists: &[&[Tree<'static>]]) -> Result<Option<Tree<'st
 }
 
 fn without(original: List, gone: &[Tree<'static>]) -> List {
-    original.into_iter().filter(|element| !gone.contains(element)).collect()
+    let gone = Index::of(gone, Key::Itself);
+    original.into_iter().filter(|element| gone.place(element).is_none()).collect()
 }
 
 fn merge_scalars(original: List, patch: List) -> Result<List, Error> {
     let (server_order, patch_order) = (original.clone(), patch.clone());
-    let mut merged = List::new();
-    for element in original.into_iter().chain(patch) {
-        if !merged.contains(&element) {
-            merged.push(element);
-        }
-    }
+    let mut seen = Index::default();
+    let merged = original.into_iter().chain(patch).filter(|element| seen.add(element, 0)).collect();
     let (from_patch, server_only) = partition(merged, &patch_order, Key::Itself)?;
     normalise(from_patch, server_only, &patch_order, &server_order, Key::Itself)
 }
@@ -66,9 +64,10 @@ fn merge_maps(original: List, patch: List, key: &'static str, schema: Schema) ->
         |list: &List| list.iter().map(|element| key_only(element, key)).collect::<Result<List, Error>>();
     let server_order = keys(&merged)?;
     let patch_order = keys(&patch)?;
+    let mut index = Index::of(&merged, Key::Member(key));
     for element in patch {
         let wanted = key_of(&element, key)?;
-        match position(&merged, key, wanted)? {
+        match index.place(wanted) {
             Some(place) => {
                 let (Tree::Object(old), Tree::Object(new)) = (std::mem::take(&mut merged[place]), element)
                 else {
@@ -76,7 +75,10 @@ fn merge_maps(original: List, patch: List, key: &'static str, schema: Schema) ->
                 };
                 merged[place] = Tree::Object(merge_objects(old, new, schema)?);
             }
-            None => merged.push(element),
+            None => {
+                index.add(wanted, merged.len());
+                merged.push(element);
+            }
         }
     }
     let (from_patch, server_only) = partition(merged, &patch_order, Key::Member(key))?;
@@ -85,15 +87,14 @@ fn merge_maps(original: List, patch: List, key: &'static str, schema: Schema) ->
 
 /// Obeys the `$patch` directives among the elements of the patch; answers what is left to merge, and with what.
 fn obey_directives(mut original: List, patch: List, key: &str) -> Result<(List, List), Error> {
-    let mut rest = List::new();
+    let (mut rest, mut gone) = (List::new(), Index::default());
     let mut replace = false;
     for element in patch {
         match element.get(PATCH) {
             None => rest.push(element),
             Some(directive) => match directive.as_str() {
                 Some("delete") => {
-                    let gone = key_of(&element, key)?;
-                    original.retain(|element| element.get(key) != Some(gone));
+                    gone.add(key_of(&element, key)?, 0);
                 }
                 Some("replace") => replace = true,
                 Some("merge") => {
@@ -104,6 +105,7 @@ fn obey_directives(mut original: List, patch: List, key: &str) -> Result<(List, 
             },
         }
     }
+    original.retain(|element| element.get(key).is_none_or(|own| gone.place(own).is_none()));
     Ok(if replace { (rest, List::new()) } else { (original, rest) })
 }
 
@@ -117,13 +119,4 @@ pub(super) fn key_of<'t>(element: &'t Tree<'static>, key: &str) -> Result<&'t Tr
 fn key_only(element: &Tree<'static>, key: &'static str) -> Result<Tree<'static>, Error> {
     let value = key_of(element, key)?.clone();
     Ok(Tree::Object(Object::from_iter([(key.into(), value)])))
-}
-
-fn position(list: &[Tree<'static>], key: &str, wanted: &Tree<'static>) -> Result<Option<usize>, Error> {
-    for (place, element) in list.iter().enumerate() {
-        if element.as_object().ok_or_else(|| not_a_map(element))?.get(key) == Some(wanted) {
-            return Ok(Some(place));
-        }
-    }
-    Ok(None)
 }

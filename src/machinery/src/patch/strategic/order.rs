@@ -5,6 +5,7 @@ use super::directives::{PATCH, without_nulls};
 use super::directives::{
     SET_ELEMENT_ORDER, bad_element_order, field_of, not_a_list, order_mismatch, without_directives,
 };
+use super::index::Index;
 use super::list::{element_type, key_of, merge_field};
 use super::{Schema, look_up};
 use crate::json::{Object, Tree};
@@ -22,17 +23,17 @@ pub(super) enum Key {
 }
 
 impl Key {
-    fn of<'t>(self, element: &'t Tree<'static>) -> Result<&'t Tree<'static>, Error> {
+    /// What identifies an element.
+    pub(super) fn of<'t>(self, element: &'t Tree<'static>) -> Result<&'t Tree<'static>, Error> {
         match self {
             Self::Itself => Ok(element),
             Self::Member(key) => key_of(element, key),
         }
     }
 
-    /// Where in `list` an element of this identity is.
-    fn position(self, list: &[Tree<'static>], element: &Tree<'static>) -> Option<usize> {
-        let wanted = self.of(element).ok()?;
-        list.iter().position(|other| self.of(other).is_ok_and(|found| found == wanted))
+    /// Where in `index` an element of this identity is.
+    fn place(self, index: &Index, element: &Tree<'static>) -> Option<usize> {
+        index.place(self.of(element).ok()?)
     }
 }
 
@@ -110,9 +111,9 @@ fn check_order(patch: &[Tree<'static>], order: &[Tree<'static>], key: Key) -> Re
 /// Divides a merged list into what `by` names and what it does not.
 pub(super) fn partition(merged: List, by: &[Tree<'static>], key: Key) -> Result<(List, List), Error> {
     let (mut named, mut others) = (List::new(), List::new());
+    let index = Index::of(by, key);
     for element in merged {
-        key.of(&element)?;
-        let list = if key.position(by, &element).is_some() { &mut named } else { &mut others };
+        let list = if index.place(key.of(&element)?).is_some() { &mut named } else { &mut others };
         list.push(element);
     }
     Ok((named, others))
@@ -126,24 +127,25 @@ pub(super) fn normalise(
     server_order: &[Tree<'static>],
     key: Key,
 ) -> Result<List, Error> {
-    let from_patch = sorted(from_patch, patch_order, key);
-    let server_only = sorted(server_only, server_order, key);
-    Ok(join(server_only, from_patch, server_order, key))
+    let server_order = Index::of(server_order, key);
+    let from_patch = sorted(from_patch, &Index::of(patch_order, key), key);
+    let server_only = sorted(server_only, &server_order, key);
+    Ok(join(server_only, from_patch, &server_order, key))
 }
 
-fn sorted(mut list: List, order: &[Tree<'static>], key: Key) -> List {
-    list.sort_by_cached_key(|element| key.position(order, element).unwrap_or(usize::MAX));
+fn sorted(mut list: List, order: &Index, key: Key) -> List {
+    list.sort_by_cached_key(|element| key.place(order, element).unwrap_or(usize::MAX));
     list
 }
 
 /// Merges two lists: an element that only the server has goes before one of the patch if it did so on the server.
-fn join(server_only: List, from_patch: List, server_order: &[Tree<'static>], key: Key) -> List {
+fn join(server_only: List, from_patch: List, server_order: &Index, key: Key) -> List {
     let mut joined = List::with_capacity(server_only.len() + from_patch.len());
     let mut server_only = server_only.into_iter().peekable();
     for element in from_patch {
-        let place = key.position(server_order, &element);
+        let place = key.place(server_order, &element);
         while let Some(before) = server_only.next_if(|other| {
-            matches!((key.position(server_order, other), place), (Some(other), Some(place)) if other < place)
+            matches!((key.place(server_order, other), place), (Some(other), Some(place)) if other < place)
         }) {
             joined.push(before);
         }

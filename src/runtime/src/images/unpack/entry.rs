@@ -14,6 +14,8 @@ use super::place::{Found, Place, set_time};
 use crate::error::{At, Error, Result};
 
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// Markers about a directory as a whole: one is OCI's, the others are AUFS' own bookkeeping.
+const MARKER_PREFIX: &[u8] = b".wh..wh.";
 const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 const XATTR_PREFIX: &str = "SCHILY.xattr.";
 const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
@@ -29,7 +31,13 @@ pub(super) fn apply<R: Read>(entry: &mut Entry<'_, R>, place: &mut Place<'_>) ->
     if file_name == OPAQUE_MARKER {
         return make_opaque(parent(&path));
     }
+    if file_name.starts_with(MARKER_PREFIX) {
+        return Ok(());
+    }
     if let Some(hidden) = file_name.strip_prefix(WHITEOUT_PREFIX) {
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(Error::Image(format!("layer: {} hides no file", name.display())));
+        }
         return white_out(&parent(&path).join(OsStr::from_bytes(hidden)), place);
     }
 

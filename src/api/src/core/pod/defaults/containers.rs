@@ -1,11 +1,8 @@
 //! Defaulting of containers: image pull policy, ports, probes, environment, amounts.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, HTTPGetAction, Probe};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
-use machinery::quantity::Quantity;
 
+use crate::core::resources;
 use crate::defaults;
 
 pub(super) fn set_defaults(container: &mut Container) {
@@ -20,7 +17,7 @@ pub(super) fn set_defaults(container: &mut Container) {
         set_env_defaults(source);
     }
     if let Some(resources) = &mut container.resources {
-        [&mut resources.limits, &mut resources.requests].into_iter().flatten().for_each(round_up);
+        [&mut resources.limits, &mut resources.requests].into_iter().flatten().for_each(resources::round_up);
     }
     let probes =
         [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
@@ -42,7 +39,12 @@ fn is_latest(image: &str) -> bool {
     let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
     let last = name.rsplit('/').next().unwrap_or_default();
     let (repository, tag) = last.split_once(':').map_or((last, None), |(name, tag)| (name, Some(tag)));
-    let is_readable = !repository.is_empty() && !repository.bytes().any(|byte| byte.is_ascii_uppercase());
+    let is_end =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = repository.as_bytes();
+    let is_readable = is_end(bytes.first())
+        && is_end(bytes.last())
+        && bytes.iter().all(|byte| is_end(Some(byte)) || matches!(byte, b'.' | b'_' | b'-'));
     is_readable && (tag == Some("latest") || (tag.is_none() && digest.is_none()))
 }
 
@@ -71,18 +73,6 @@ fn set_get_defaults(get: &mut HTTPGetAction) {
     defaults::string(&mut get.scheme, "HTTP");
 }
 
-/// Amounts are kept to a thousandth.
-pub(super) fn round_up(amounts: &mut BTreeMap<String, Text>) {
-    for text in amounts.values_mut() {
-        let Ok(quantity) = Quantity::parse(&text.0) else { continue };
-        let milli = quantity.milli_value();
-        let rounded = Quantity::from_milli(milli, quantity.format());
-        if milli < i64::MAX && rounded > quantity {
-            *text = Text(rounded.to_string());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,15 +85,5 @@ mod tests {
         for image in ["", "a:1", "r:5000/a:1", "a@sha256:0", "A"] {
             assert_eq!(pull_policy(image), "IfNotPresent", "{image}");
         }
-    }
-
-    #[test]
-    fn amounts_below_a_thousandth_are_rounded_up() {
-        let mut amounts: BTreeMap<String, Text> = [("a", "1.5m"), ("b", "100m"), ("c", "1Gi"), ("d", "8E")]
-            .map(|(k, v)| (k.into(), Text(v.into())))
-            .into();
-        round_up(&mut amounts);
-        let texts: Vec<&str> = amounts.values().map(|text| text.0.as_str()).collect();
-        assert_eq!(texts, ["2m", "100m", "1Gi", "8E"]);
     }
 }

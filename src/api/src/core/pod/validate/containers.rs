@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{Container, ContainerPort, ContainerResizePolicy, ContainerRestartRule};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, ContainerResizePolicy, ContainerRestartRule, PodSpec,
+};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
 
@@ -38,14 +40,15 @@ pub(super) fn validate(scope: &Scope<'_>, path: &Path) -> ErrorList {
 }
 
 /// The init containers, whose names differ from those of containers.
-pub(super) fn validate_init(scope: &Scope<'_>, path: &Path) -> ErrorList {
+pub(super) fn validate_init(scope: &Scope<'_>, old: Option<&PodSpec>, path: &Path) -> ErrorList {
+    let may_restart = old.is_some_and(|old| old.init_containers.iter().flatten().any(restarts_for_resize));
     let mut errors = ErrorList::new();
     let mut seen: BTreeSet<&str> =
         scope.spec.containers.iter().map(|container| container.name.as_str()).collect();
     for (index, container) in scope.spec.init_containers.iter().flatten().enumerate() {
         let indexed = path.index(index);
         errors.extend(validate_common(container, scope, &indexed));
-        errors.extend(validate_restart_policy(container, &indexed));
+        errors.extend(validate_init_restart_policy(container, &indexed));
         if !seen.insert(container.name.as_str()) {
             errors.push(Error::duplicate(&indexed.child("name"), container.name.as_str()));
         }
@@ -54,14 +57,21 @@ pub(super) fn validate_init(scope: &Scope<'_>, path: &Path) -> ErrorList {
             let grace_period = scope.spec.termination_grace_period_seconds;
             errors.extend(probes::validate(container, grace_period, &indexed));
         } else {
-            errors.extend(validate_runs_once(container, &indexed));
+            errors.extend(validate_runs_once(container, may_restart, &indexed));
         }
     }
     errors
 }
 
+/// Whether an init container that ends is to be restarted when it is resized, which older servers took.
+fn restarts_for_resize(container: &Container) -> bool {
+    let mut policies = container.resize_policy.iter().flatten();
+    container.restart_policy.as_deref() != Some("Always")
+        && policies.any(|policy| policy.restart_policy == "RestartContainer")
+}
+
 /// An init container that ends has nothing to be asked or told while it runs.
-fn validate_runs_once(container: &Container, path: &Path) -> ErrorList {
+fn validate_runs_once(container: &Container, may_restart: bool, path: &Path) -> ErrorList {
     let unfit = [
         ("lifecycle", container.lifecycle.is_some()),
         ("livenessProbe", container.liveness_probe.is_some()),
@@ -72,7 +82,7 @@ fn validate_runs_once(container: &Container, path: &Path) -> ErrorList {
     let unfit = unfit.into_iter().filter(|(_, is_set)| *is_set);
     let mut errors: ErrorList = unfit.map(|(name, _)| Error::forbidden(&path.child(name), detail)).collect();
     for (index, policy) in container.resize_policy.iter().flatten().enumerate() {
-        if policy.restart_policy == "RestartContainer" {
+        if policy.restart_policy == "RestartContainer" && !may_restart {
             let path = path.child("resizePolicy").index(index).child("restartPolicy");
             let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
             errors.push(Error::invalid(&path, policy.restart_policy.as_str(), detail));
@@ -81,7 +91,7 @@ fn validate_runs_once(container: &Container, path: &Path) -> ErrorList {
     errors
 }
 
-fn validate_common(container: &Container, scope: &Scope<'_>, path: &Path) -> ErrorList {
+pub(super) fn validate_common(container: &Container, scope: &Scope<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let name = path.child("name");
     if container.name.is_empty() {
@@ -199,6 +209,15 @@ fn validate_restart_policy(container: &Container, path: &Path) -> ErrorList {
     errors
 }
 
+/// Rules without a policy are not looked at.
+fn validate_init_restart_policy(container: &Container, path: &Path) -> ErrorList {
+    let mut errors = validate_restart_policy(container, path);
+    if container.restart_policy.is_none() {
+        errors.truncate(1);
+    }
+    errors
+}
+
 fn validate_restart_rule(rule: &ContainerRestartRule, path: &Path) -> ErrorList {
     let actions = &["Restart", "RestartAllContainers"];
     let mut errors = checks::supported_only(&rule.action, actions, &path.child("action"));
@@ -217,14 +236,14 @@ fn validate_restart_rule(rule: &ContainerRestartRule, path: &Path) -> ErrorList 
 
 /// What holds of containers in pods but was let pass in templates.
 pub(super) fn validate_for_pod(containers: &[Container], path: &Path) -> ErrorList {
-    let padded = containers.iter().enumerate().filter(|(_, container)| {
-        let image = text(&container.image);
-        image != image.trim()
-    });
-    let detail = "must not have leading or trailing whitespace";
-    padded
-        .map(|(index, container)| {
-            Error::invalid(&path.index(index).child("image"), text(&container.image), detail)
-        })
+    let containers = containers.iter().enumerate();
+    containers
+        .filter_map(|(index, container)| validate_image_padding(container, &path.index(index)))
         .collect()
+}
+
+pub(super) fn validate_image_padding(container: &Container, path: &Path) -> Option<Error> {
+    let image = text(&container.image);
+    let detail = "must not have leading or trailing whitespace";
+    (image != image.trim()).then(|| Error::invalid(&path.child("image"), image, detail))
 }

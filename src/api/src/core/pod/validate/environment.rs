@@ -123,6 +123,11 @@ pub(super) fn validate_field(field: &ObjectFieldSelector, allowed: &[&str], path
         return vec![Error::required(&path.child("fieldPath"), "")];
     }
     let field_path = path.child("fieldPath");
+    if text(&field.api_version) != "v1" {
+        let version = text(&field.api_version);
+        let detail = format!("error converting fieldPath: unsupported pod version: {version}");
+        return vec![Error::invalid(&field_path, field.field_path.as_str(), detail)];
+    }
     if let Some((name, key)) = subscript(&field.field_path) {
         return match name {
             "metadata.annotations" => checks::qualified_name(&key.to_lowercase(), path),

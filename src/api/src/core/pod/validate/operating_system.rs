@@ -4,6 +4,8 @@
 use k8s_openapi::api::core::v1::{PodSpec, SecurityContext};
 use machinery::field::{Error, ErrorList, Path};
 
+use super::windows;
+
 /// Errors of a spec that names its operating system.
 pub(super) fn validate(name: &str, spec: &PodSpec, path: &Path) -> ErrorList {
     match name {
@@ -14,15 +16,9 @@ pub(super) fn validate(name: &str, spec: &PodSpec, path: &Path) -> ErrorList {
     }
 }
 
-fn contexts<'a>(spec: &'a PodSpec, path: &Path) -> Vec<(&'a SecurityContext, Path)> {
-    let mut found = vec![];
-    for (containers, path) in super::lists(spec, path) {
-        for (index, container) in containers.iter().enumerate() {
-            let path = path.index(index).child("securityContext");
-            found.extend(container.security_context.as_ref().map(|context| (context, path)));
-        }
-    }
-    found
+fn contexts(spec: &PodSpec, path: &Path) -> Vec<(SecurityContext, Path)> {
+    let all = windows::contexts(spec, path).into_iter();
+    all.filter_map(|(context, path)| Some((context?, path.child("securityContext")))).collect()
 }
 
 fn validate_linux(spec: &PodSpec, path: &Path) -> ErrorList {
@@ -67,7 +63,6 @@ fn validate_windows(spec: &PodSpec, path: &Path) -> ErrorList {
         ("hostPID", spec.host_pid == Some(true)),
         ("hostIPC", spec.host_ipc == Some(true)),
         ("shareProcessNamespace", spec.share_process_namespace.is_some()),
-        ("resources", spec.resources.is_some()),
     ];
     refuse(path, &of_pod);
     for (context, path) in contexts(spec, path) {

@@ -77,7 +77,7 @@ pub(super) fn validate_spread(constraints: &[TopologySpreadConstraint], path: &P
     let mut errors = ErrorList::new();
     for (index, constraint) in constraints.iter().enumerate() {
         let path = path.index(index);
-        errors.extend(checks::positive(constraint.max_skew.into(), &path.child("maxSkew")));
+        errors.extend(above_zero(constraint.max_skew, &path.child("maxSkew")));
         if constraint.topology_key.is_empty() {
             errors.push(Error::required(&path.child("topologyKey"), "can not be empty"));
         }
@@ -95,12 +95,16 @@ pub(super) fn validate_spread(constraints: &[TopologySpreadConstraint], path: &P
     errors
 }
 
+fn above_zero(value: i32, path: &Path) -> Option<Error> {
+    (value <= 0).then(|| Error::invalid(path, value, "must be greater than zero"))
+}
+
 fn validate_constraint(constraint: &TopologySpreadConstraint, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let action = constraint.when_unsatisfiable.as_str();
     if let Some(domains) = constraint.min_domains {
         let path = path.child("minDomains");
-        errors.extend(checks::positive(domains.into(), &path));
+        errors.extend(above_zero(domains, &path));
         if action != "DoNotSchedule" {
             let detail = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
             errors.push(Error::invalid(&path, domains, detail));

@@ -5,15 +5,17 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{
     AppArmorProfile, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext, Sysctl,
+    WindowsSecurityContextOptions,
 };
 use machinery::field::{Error, ErrorList, Path};
 
+use super::windows;
 use crate::checks::{self, text};
 
 const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
-pub(super) fn validate_pod(spec: &PodSpec, path: &Path) -> ErrorList {
+pub(super) fn validate_pod(spec: &PodSpec, old: Option<&PodSpec>, path: &Path) -> ErrorList {
     let Some(context) = &spec.security_context else { return vec![] };
     let mut errors = validate_ids(context, path);
     if spec.host_pid == Some(true) && spec.share_process_namespace == Some(true) {
@@ -22,13 +24,33 @@ pub(super) fn validate_pod(spec: &PodSpec, path: &Path) -> ErrorList {
     }
     let sysctls = context.sysctls.as_deref().unwrap_or_default();
     errors.extend(validate_sysctls(sysctls, spec, &path.child("sysctls")));
-    errors.extend(validate_choices(context, path));
-    errors.extend(validate_profiles(
-        context.seccomp_profile.as_ref(),
-        context.app_armor_profile.as_ref(),
-        path,
-    ));
+    let policy = context.fs_group_change_policy.as_deref();
+    errors.extend(choice(policy, &["Always", "OnRootMismatch"], &path.child("fsGroupChangePolicy")));
+    errors.extend(seccomp(context.seccomp_profile.as_ref(), path));
+    errors.extend(windows_options(context.windows_options.as_ref(), path));
+    errors.extend(app_armor(context.app_armor_profile.as_ref(), path));
+    let policy = context.supplemental_groups_policy.as_deref();
+    errors.extend(choice(policy, &["Merge", "Strict"], &path.child("supplementalGroupsPolicy")));
+    let policy = context.se_linux_change_policy.as_deref();
+    errors.extend(choice(policy, se_linux_policies(old), &path.child("seLinuxChangePolicy")));
     errors
+}
+
+fn choice(value: Option<&str>, supported: &[&str], path: &Path) -> ErrorList {
+    value.map(|value| checks::supported_only(value, supported, path)).unwrap_or_default()
+}
+
+fn seccomp(profile: Option<&SeccompProfile>, path: &Path) -> ErrorList {
+    profile.map(|profile| validate_seccomp(profile, &path.child("seccompProfile"))).unwrap_or_default()
+}
+
+fn app_armor(profile: Option<&AppArmorProfile>, path: &Path) -> ErrorList {
+    profile.map(|profile| validate_app_armor(profile, &path.child("appArmorProfile"))).unwrap_or_default()
+}
+
+fn windows_options(options: Option<&WindowsSecurityContextOptions>, path: &Path) -> ErrorList {
+    let path = path.child("windowsOptions");
+    options.map(|options| windows::validate_options(options, &path)).unwrap_or_default()
 }
 
 fn validate_ids(context: &PodSecurityContext, path: &Path) -> ErrorList {
@@ -47,18 +69,11 @@ fn validate_ids(context: &PodSecurityContext, path: &Path) -> ErrorList {
     errors
 }
 
-fn validate_choices(context: &PodSecurityContext, path: &Path) -> ErrorList {
-    let choices = [
-        (&context.fs_group_change_policy, "fsGroupChangePolicy", &["Always", "OnRootMismatch"]),
-        (&context.supplemental_groups_policy, "supplementalGroupsPolicy", &["Merge", "Strict"]),
-        (&context.se_linux_change_policy, "seLinuxChangePolicy", &["MountOption", "Recursive"]),
-    ];
-    let mut errors = ErrorList::new();
-    for (value, name, supported) in choices {
-        let path = path.child(name);
-        errors.extend(value.iter().flat_map(|value| checks::supported_only(value, supported, &path)));
-    }
-    errors
+/// Mounting with a label is off by default; a pod that asks for it, or anything, may go on doing so.
+fn se_linux_policies(old: Option<&PodSpec>) -> &'static [&'static str] {
+    let old = old.and_then(|old| old.security_context.as_ref());
+    let had_one = old.is_some_and(|context| context.se_linux_change_policy.is_some());
+    if had_one { &["MountOption", "Recursive"] } else { &["Recursive"] }
 }
 
 /// Names are given with dots or slashes; what is not the pod's own namespace is the host's.
@@ -115,12 +130,10 @@ pub(super) fn validate_container(context: &SecurityContext, host_users: bool, pa
             errors.push(Error::invalid(&path, mount.as_str(), detail));
         }
     }
+    errors.extend(seccomp(context.seccomp_profile.as_ref(), path));
     errors.extend(validate_escalation(context, path));
-    errors.extend(validate_profiles(
-        context.seccomp_profile.as_ref(),
-        context.app_armor_profile.as_ref(),
-        path,
-    ));
+    errors.extend(windows_options(context.windows_options.as_ref(), path));
+    errors.extend(app_armor(context.app_armor_profile.as_ref(), path));
     errors
 }
 
@@ -130,29 +143,15 @@ fn validate_escalation(context: &SecurityContext, path: &Path) -> ErrorList {
     if context.allow_privilege_escalation != Some(false) {
         return errors;
     }
+    let shown = || checks::internal("io.k8s.api.core.v1.SecurityContext", context);
     if context.privileged == Some(true) {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-        errors.push(Error::invalid(path, context, detail));
+        errors.push(Error::invalid(path, shown(), detail));
     }
     let added = context.capabilities.iter().flat_map(|capabilities| capabilities.add.iter().flatten());
     for _ in added.filter(|capability| *capability == "CAP_SYS_ADMIN") {
         let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-        errors.push(Error::invalid(path, context, detail));
-    }
-    errors
-}
-
-fn validate_profiles(
-    seccomp: Option<&SeccompProfile>,
-    app_armor: Option<&AppArmorProfile>,
-    path: &Path,
-) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if let Some(profile) = seccomp {
-        errors.extend(validate_seccomp(profile, &path.child("seccompProfile")));
-    }
-    if let Some(profile) = app_armor {
-        errors.extend(validate_app_armor(profile, &path.child("appArmorProfile")));
+        errors.push(Error::invalid(path, shown(), detail));
     }
     errors
 }
@@ -174,14 +173,15 @@ fn validate_seccomp(profile: &SeccompProfile, path: &Path) -> ErrorList {
         }
         ("Localhost", Some(name)) => errors.extend(checks::descending_path(name, &file)),
         (_, Some(_)) => {
-            errors.push(Error::invalid(&file, profile, "can only be set when seccomp type is Localhost"));
+            let shown = checks::internal("io.k8s.api.core.v1.SeccompProfile", profile);
+            errors.push(Error::invalid(&file, shown, "can only be set when seccomp type is Localhost"));
         }
         (_, None) => {}
     }
     errors
 }
 
-fn validate_app_armor(profile: &AppArmorProfile, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_app_armor(profile: &AppArmorProfile, path: &Path) -> ErrorList {
     let mut errors = validate_profile_type(&profile.type_, "appArmorProfile", path);
     let file = path.child("localhostProfile");
     let name = text(&profile.localhost_profile);

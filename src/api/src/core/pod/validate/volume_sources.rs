@@ -87,17 +87,22 @@ fn git_repo(source: &core::GitRepoVolumeSource, path: &Path) -> ErrorList {
     errors
 }
 
+/// Zero is taken as well, though upstream does not say so.
+fn partition(number: i32, path: &Path) -> Option<Error> {
+    (!(0..=255).contains(&number)).then(|| Error::invalid(path, number, names::inclusive_range(1, 255)))
+}
+
 fn gce_persistent_disk(source: &core::GCEPersistentDiskVolumeSource, path: &Path) -> ErrorList {
     let path = path.child("persistentDisk");
     let mut errors = required(&[(&source.pd_name, "pdName")], &path);
-    errors.extend(in_range(source.partition.unwrap_or(0), &path.child("partition")));
+    errors.extend(partition(source.partition.unwrap_or(0), &path.child("partition")));
     errors
 }
 
 fn aws_elastic_block_store(source: &core::AWSElasticBlockStoreVolumeSource, path: &Path) -> ErrorList {
     let path = path.child("awsElasticBlockStore");
     let mut errors = required(&[(&source.volume_id, "volumeID")], &path);
-    errors.extend(in_range(source.partition.unwrap_or(0), &path.child("partition")));
+    errors.extend(partition(source.partition.unwrap_or(0), &path.child("partition")));
     errors
 }
 

@@ -93,33 +93,67 @@ fn validate_match(spec: &ServiceSpec, path: &Path) -> ErrorList {
     errors
 }
 
-/// The cluster has IPv4 only. Headless services without selector may name any family: nothing is allocated for them.
-pub(super) fn validate_families(spec: &ServiceSpec, path: &Path) -> ErrorList {
-    let has_no_pods =
-        is_headless(spec) && spec.selector.as_ref().is_none_or(std::collections::BTreeMap::is_empty);
-    if type_of(spec) == "ExternalName" || has_no_pods {
+/// What is wrong with the addresses and families that are to be allocated. Later checks are only made where the earlier
+/// ones find nothing. The cluster has IPv4 only.
+pub(in super::super) fn validate_allocation(spec: &ServiceSpec, old: Option<&ServiceSpec>) -> ErrorList {
+    let path = Path::new("spec");
+    if type_of(spec) == "ExternalName" || old.is_some_and(|old| is_settled(spec, old)) {
         return vec![];
     }
+    let errors = validate(spec, &path);
+    if !errors.is_empty() {
+        return errors;
+    }
+    let errors = validate_policy(spec, old, &path);
+    let has_no_pods =
+        is_headless(spec) && spec.selector.as_ref().is_none_or(std::collections::BTreeMap::is_empty);
+    // Nothing is allocated for headless services without selector; they may name any family.
+    if !errors.is_empty() || has_no_pods { errors } else { validate_families(spec, &path) }
+}
+
+/// Whether nothing is to be allocated or released: a service that merely prefers two families keeps what it has.
+fn is_settled(new: &ServiceSpec, old: &ServiceSpec) -> bool {
+    let prefers = |spec: &ServiceSpec| text(&spec.ip_family_policy) == "PreferDualStack";
+    prefers(new) && prefers(old) && cluster_ips(new) == cluster_ips(old) && families(new) == families(old)
+}
+
+/// Whether the policy allows as many addresses and families as there are.
+fn validate_policy(spec: &ServiceSpec, old: Option<&ServiceSpec>, path: &Path) -> ErrorList {
+    let refuse =
+        |detail: &str| Error::invalid(&path.child("ipFamilyPolicy"), &spec.ip_family_policy, detail).named();
     let mut errors = ErrorList::new();
-    let policy_path = path.child("ipFamilyPolicy");
-    let refuse = |detail: &str| Error::invalid(&policy_path, &spec.ip_family_policy, detail);
-    match text(&spec.ip_family_policy) {
-        "RequireDualStack" => {
-            errors.push(refuse("this cluster is not configured for dual-stack services"));
+    if text(&spec.ip_family_policy) == "SingleStack" {
+        let detail =
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified";
+        errors.extend((cluster_ips(spec).len() == 2).then(|| refuse(detail)));
+        let detail =
+            "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
+        errors.extend((families(spec).len() == 2).then(|| refuse(detail)));
+    } else if let Some(old) = old {
+        let reduced = |new: usize, old: usize| new == 1 && old == 2;
+        let detail = "must be 'SingleStack' to release the secondary cluster IP";
+        errors.extend(reduced(cluster_ips(spec).len(), cluster_ips(old).len()).then(|| refuse(detail)));
+        let detail = "must be 'SingleStack' to release the secondary IP family";
+        errors.extend(reduced(families(spec).len(), families(old).len()).then(|| refuse(detail)));
+    }
+    for (index, _) in cluster_ips(spec).iter().enumerate().filter(|(_, ip)| is_v6(ip)) {
+        if index >= families(spec).len() {
+            let path = path.child("clusterIPs").index(index);
+            errors.push(Error::invalid(&path, cluster_ips(spec), "IPv6 is not configured on this cluster"));
         }
-        "SingleStack" => {
-            let detail =
-                "must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified";
-            errors.extend((cluster_ips(spec).len() == 2).then(|| refuse(detail)));
-            let detail =
-                "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
-            errors.extend((families(spec).len() == 2).then(|| refuse(detail)));
-        }
-        _ => {}
+    }
+    errors
+}
+
+fn validate_families(spec: &ServiceSpec, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if text(&spec.ip_family_policy) == "RequireDualStack" {
+        let detail = "this cluster is not configured for dual-stack services";
+        errors.push(Error::invalid(&path.child("ipFamilyPolicy"), &spec.ip_family_policy, detail).named());
     }
     for (index, family) in families(spec).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
         let path = path.child("ipFamilies").index(index);
-        errors.push(Error::invalid(&path, family.as_str(), "not configured on this cluster"));
+        errors.push(Error::invalid(&path, family.as_str(), "not configured on this cluster").named());
     }
     errors
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, ErrorList, Path};
+use machinery::json::Tree;
 
 use super::super::{is_headless, type_of};
 use crate::checks::{self, text};
@@ -74,12 +75,16 @@ pub(super) fn validate_unique(spec: &ServiceSpec, path: &Path) -> ErrorList {
     let mut seen = BTreeSet::new();
     let ports = ports(spec).iter().enumerate();
     let repeated = ports.filter(|(_, port)| !seen.insert((port.port, text(&port.protocol))));
-    repeated.map(|(index, port)| Error::duplicate(&path.index(index), go_names(port))).collect()
+    repeated.map(|(index, port)| Error::duplicate(&path.index(index), shown(port))).collect()
 }
 
-/// Upstream prints its internal type, of which only number and protocol are filled in here.
-fn go_names(port: &ServicePort) -> serde_json::Value {
-    serde_json::json!({
-        "AppProtocol": null, "Name": "", "NodePort": 0, "Port": port.port, "Protocol": port.protocol, "TargetPort": 0,
-    })
+/// Upstream shows number and protocol only.
+fn shown(port: &ServicePort) -> Tree<'static> {
+    let port = ServicePort {
+        port: port.port,
+        protocol: port.protocol.clone(),
+        target_port: Some(IntOrString::Int(0)),
+        ..Default::default()
+    };
+    checks::internal("io.k8s.api.core.v1.ServicePort", &port)
 }

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/endpoints/request"
+	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/warning"
+	"k8s.io/kubernetes/pkg/api/legacyscheme"
+	"k8s.io/kubernetes/pkg/printers"
+	"k8s.io/kubernetes/pkg/printers/internalversion"
+)
+
+// What the server would choose by chance or by its clock.
+const (
+	uid    = "3b1c2b3e-0000-4000-8000-000000000000"
+	suffix = "xxxxx"
+)
+
+var created = metav1.NewTime(time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC))
+
+var tables = printers.NewTableGenerator().With(internalversion.AddHandlers)
+
+// judge carries an object through the server's stages, from the decoded body to what would be stored.
+func judge(q question) answer {
+	gvk := schema.FromAPIVersionAndKind(q.APIVersion, q.Kind)
+	kind, ok := kinds[gvk]
+	if !ok {
+		panic("no such kind: " + gvk.String())
+	}
+	obj, err := decoded(gvk, q.Object)
+	if err != nil {
+		return answer{Undecodable: err.Error()}
+	}
+	if kind.review != nil {
+		return withoutTable(outcome(gvk, obj, func(_ context.Context, obj runtime.Object) error {
+			if errs := kind.review(obj); len(errs) > 0 {
+				return errors.NewInvalid(gvk.GroupKind(), "", errs)
+			}
+			return nil
+		}))
+	}
+	if q.Ask == "create" {
+		initialise(obj)
+		return outcome(gvk, obj, func(ctx context.Context, obj runtime.Object) error {
+			if kind.begin != nil {
+				if err := kind.begin(obj, nil); err != nil {
+					return err
+				}
+			}
+			return rest.BeforeCreate(kind.strategy, ctx, obj)
+		})
+	}
+	old, err := decoded(gvk, q.Old)
+	if err != nil {
+		return answer{Undecodable: "old: " + err.Error()}
+	}
+	store(gvk, kind, old)
+	strategy := kind.strategy.(rest.RESTUpdateStrategy)
+	if q.Ask == "status" {
+		strategy = kind.status
+	}
+	accessor(obj).SetUID(uid)
+	accessor(obj).SetResourceVersion("1")
+	return outcome(gvk, obj, func(ctx context.Context, obj runtime.Object) error {
+		old := old.DeepCopyObject()
+		if kind.begin != nil && q.Ask == "update" {
+			if err := kind.begin(obj, old); err != nil {
+				return err
+			}
+		}
+		return rest.BeforeUpdate(strategy, ctx, obj, old)
+	})
+}
+
+// withoutTable leaves out the table, which what is not stored has not.
+func withoutTable(a answer) answer {
+	a.Columns, a.Cells = nil, nil
+	return a
+}
+
+// decoded reads a body and fills in the defaults of its version.
+func decoded(gvk schema.GroupVersionKind, body []byte) (runtime.Object, error) {
+	obj, _, err := legacyscheme.Codecs.UniversalDecoder().Decode(body, &gvk, nil)
+	if err != nil {
+		return nil, err
+	}
+	accessor(obj).SetManagedFields(nil)
+	return obj, nil
+}
+
+// initialise does what the generic store does before the strategy is asked.
+func initialise(obj runtime.Object) {
+	m := accessor(obj)
+	rest.WipeObjectMetaSystemFields(m)
+	m.SetUID(uid)
+	m.SetCreationTimestamp(created)
+	m.SetResourceVersion("")
+	if base := m.GetGenerateName(); base != "" && m.GetName() == "" {
+		m.SetName(base[:min(len(base), 63-len(suffix))] + suffix)
+	}
+}
+
+// store makes of a decoded object one that has been created, whether it is valid or not, with the status it came with.
+func store(gvk schema.GroupVersionKind, kind kind, obj runtime.Object) {
+	status := statusField(obj.DeepCopyObject())
+	initialise(obj)
+	if kind.begin != nil {
+		_ = kind.begin(obj, nil) // whether it is valid or not
+	}
+	kind.strategy.PrepareForCreate(contextFor(gvk, obj, nil), obj)
+	if status.IsValid() {
+		statusField(obj).Set(status)
+	}
+	accessor(obj).SetResourceVersion("1")
+}
+
+func statusField(obj runtime.Object) reflect.Value {
+	return reflect.ValueOf(obj).Elem().FieldByName("Status")
+}
+
+// outcome runs a stage and says all that a client sees of it.
+func outcome(gvk schema.GroupVersionKind, obj runtime.Object, stage func(context.Context, runtime.Object) error) answer {
+	fresh := obj.DeepCopyObject()
+	warned := &recorder{}
+	err := stage(contextFor(gvk, obj, warned), obj)
+	a := answer{Status: statusOf(err), Warnings: warned.texts, Object: encoded(gvk, obj)}
+	for i := 0; i < 6 && !a.Unordered && err != nil; i++ {
+		again := fresh.DeepCopyObject()
+		a.Unordered = !reflect.DeepEqual(a.Status, statusOf(stage(contextFor(gvk, again, nil), again)))
+	}
+	if table, err := tables.GenerateTable(obj, printers.GenerateOptions{Wide: true}); err == nil && len(table.Rows) == 1 {
+		a.Columns, a.Cells = table.ColumnDefinitions, table.Rows[0].Cells
+	}
+	return a
+}
+
+// contextFor is the context of a request about the object, in the object's own namespace.
+func contextFor(gvk schema.GroupVersionKind, obj runtime.Object, warned warning.Recorder) context.Context {
+	namespace := accessor(obj).GetNamespace()
+	ctx := request.WithNamespace(context.Background(), namespace)
+	ctx = request.WithUser(ctx, &user.DefaultInfo{Name: "oracle"})
+	ctx = request.WithRequestInfo(ctx, &request.RequestInfo{
+		IsResourceRequest: true,
+		APIGroup:          gvk.Group,
+		APIVersion:        gvk.Version,
+		Namespace:         namespace,
+		Name:              accessor(obj).GetName(),
+	})
+	if warned != nil {
+		ctx = warning.WithWarningRecorder(ctx, warned)
+	}
+	return ctx
+}
+
+func encoded(gvk schema.GroupVersionKind, obj runtime.Object) json.RawMessage {
+	versioned, err := legacyscheme.Scheme.ConvertToVersion(obj.DeepCopyObject(), gvk.GroupVersion())
+	if err != nil {
+		panic(err)
+	}
+	text, err := json.Marshal(versioned)
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+func accessor(obj runtime.Object) metav1.Object {
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+type recorder struct{ texts []string }
+
+func (r *recorder) AddWarning(_, text string) { r.texts = append(r.texts, text) }

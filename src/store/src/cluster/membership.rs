@@ -1,0 +1,129 @@
+//! What a store that is one of several does with its callers' requests: to the thread of this server if it is the owner,
+//! to the owner otherwise, and again where nothing was done because the owner changed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::ledger;
+use super::link::Forwarded;
+use super::member::{Input, Role};
+use super::wire::Forward;
+use crate::sequencer::{Outcome, Request};
+use crate::shared::Shared;
+use crate::{Attributes, CommitError, EngineError, ReadError, Revision};
+
+/// How long a write may look for an owner, and a read for the revision that it needs.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two attempts, where the role does not change in between.
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
+pub(crate) struct Membership {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: mpsc::Sender<Input>,
+    pub(crate) forwards: mpsc::Sender<Forwarded>,
+    pub(crate) role: watch::Receiver<Role>,
+    pub(crate) stopping: Arc<AtomicBool>,
+    /// The newest tip that was read, and when that was begun.
+    pub(crate) newest: Arc<Mutex<Option<(Instant, Revision)>>>,
+}
+
+impl Membership {
+    pub(crate) async fn commit(&self, forward: Forward, attributes: Attributes) -> Outcome {
+        let until = Instant::now() + PATIENCE;
+        let mut role = self.role.clone();
+        loop {
+            let now = role.borrow_and_update().clone();
+            let outcome = match now {
+                Role::Owner(_) => self.commit_here(forward.clone(), attributes.clone()).await,
+                Role::Follower(_) => self.commit_there(forward.clone()).await,
+                Role::Alone => Err(CommitError::Unavailable("no server owns the order of writes".to_owned())),
+            };
+            match outcome {
+                Err(CommitError::Unavailable(_)) if Instant::now() < until && !self.is_closed() => {
+                    // Either way it is time to try again.
+                    drop(tokio::time::timeout(PAUSE, role.changed()).await);
+                }
+                Err(CommitError::Unavailable(_)) if self.is_closed() => return Err(CommitError::Closed),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn commit_here(&self, forward: Forward, attributes: Attributes) -> Outcome {
+        let Forward { key, precondition, write } = forward;
+        let (answer, outcome) = oneshot::channel();
+        let request = Request { key, precondition, write, attributes, answer };
+        self.inbox.send(Input::Commit(request)).await.map_err(|_| CommitError::Closed)?;
+        outcome.await.unwrap_or_else(|_| Err(CommitError::Unknown("the sequencer has ended".to_owned())))
+    }
+
+    /// Asks the owner, and waits until this server has what the answer tells of.
+    async fn commit_there(&self, forward: Forward) -> Outcome {
+        let (answer, answered) = oneshot::channel();
+        let forwarded = Forwarded { forward: forward.clone(), answer };
+        self.forwards.send(forwarded).await.map_err(|_| CommitError::Closed)?;
+        let answer = answered.await.map_err(|_| {
+            CommitError::Unknown(
+                "the connection to the server that owns the order of writes has ended".to_owned(),
+            )
+        })?;
+        let (outcome, revision) = answer.outcome(&forward, &*self.shared.options.extract);
+        if self.wait_for(revision).await.is_err() {
+            let cause = format!("it was answered for revision {revision}, which this server cannot read");
+            return Err(CommitError::Unknown(cause));
+        }
+        outcome
+    }
+
+    async fn wait_for(&self, revision: Revision) -> Result<(), tokio::time::error::Elapsed> {
+        let mut tip = self.shared.follow_tip();
+        let waiting = tip.wait_for(|tip| *tip >= revision);
+        tokio::time::timeout(PATIENCE, waiting).await.map(drop)
+    }
+
+    /// Returns when this server has everything that was answered anywhere before this was asked.
+    pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
+        let newest = self.newest_tip().await.map_err(|error| ReadError::Engine(error.to_string()))?;
+        if self.shared.tip() < newest {
+            // Whoever follows hears of it anyway; this is for one whose connection is down.
+            drop(self.inbox.try_send(Input::News));
+        }
+        self.wait_for(newest)
+            .await
+            .map_err(|_| ReadError::Engine(format!("this server has not reached revision {newest}")))
+    }
+
+    /// The tip as the engine has it. All who ask while a read is under way share the next one.
+    async fn newest_tip(&self) -> Result<Revision, EngineError> {
+        let asked = Instant::now();
+        let mut newest = self.newest.lock().await;
+        if let Some((begun, tip)) = *newest
+            && begun >= asked
+        {
+            return Ok(tip);
+        }
+        let (begun, shared) = (Instant::now(), self.shared.clone());
+        let read = move || ledger::read(&*shared.engine.snapshot());
+        let tip = tokio::task::spawn_blocking(read).await.map_err(EngineError::new)??.tip.revision;
+        *newest = Some((begun, tip));
+        Ok(tip)
+    }
+
+    pub(crate) fn orders_writes(&self) -> bool {
+        matches!(*self.role.borrow(), Role::Owner(_))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.inbox.is_closed() || self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        // An error says that it has ended already.
+        drop(self.inbox.send(Input::Stop).await);
+    }
+}

@@ -1,0 +1,320 @@
+//! What servers of one cluster say to each other, as bytes in frames: four bytes of length, one of kind, the rest.
+//!
+//! A follower says hello, forwards writes and pings; the owner answers, and tells of news. A write's outcome carries no
+//! object that the follower has itself. Nothing here does I/O.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::sync::Arc;
+
+use crate::sequencer::Outcome;
+use crate::{Attributes, CommitError, Committed, Entry, Extract, Key, Precondition, Revision, Value, Write};
+
+/// The longest frame: the largest value there can be, its key, and what is around them.
+pub(crate) const MAX_FRAME: usize = 16 << 20;
+
+/// What a follower says.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    /// The secret of the owner's record.
+    Hello([u8; 32]),
+    Commit(u64, Forward),
+    Ping,
+}
+
+/// A write on its way to the owner.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward {
+    pub(crate) key: Key,
+    pub(crate) precondition: Precondition,
+    pub(crate) write: Write,
+}
+
+/// What the owner says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reply {
+    /// To a ping.
+    Pong,
+    /// There is something new in the log.
+    News,
+    Answer(u64, Answer),
+}
+
+/// The outcome of a forwarded write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Done { revision: Revision, created: Revision },
+    Exists(Version),
+    Conflict(Version),
+    Missing,
+    Unknown(String),
+    Poisoned(String),
+    Unavailable(String),
+}
+
+/// The version that a refused write met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    revision: Revision,
+    created: Revision,
+    bytes: Bytes,
+}
+
+impl Call {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut frame = BytesMut::new();
+        match self {
+            Self::Hello(secret) => {
+                frame.put_u8(0);
+                frame.put_slice(secret);
+            }
+            Self::Commit(id, forward) => {
+                frame.put_u8(1);
+                frame.put_u64(*id);
+                forward.encode(&mut frame);
+            }
+            Self::Ping => frame.put_u8(2),
+        }
+        frame.freeze()
+    }
+
+    pub(crate) fn decode(mut frame: Bytes) -> Option<Self> {
+        match frame.try_get_u8().ok()? {
+            0 => Some(Self::Hello(frame.as_ref().try_into().ok()?)),
+            1 => Some(Self::Commit(frame.try_get_u64().ok()?, Forward::decode(&mut frame)?)),
+            2 => Some(Self::Ping),
+            _ => None,
+        }
+    }
+}
+
+impl Forward {
+    fn encode(&self, frame: &mut BytesMut) {
+        let (kind, revision) = match self.precondition {
+            Precondition::Absent => (0, 0),
+            Precondition::Revision(revision) => (1, revision),
+            Precondition::Present => (2, 0),
+            Precondition::Any => (3, 0),
+        };
+        frame.put_u8(kind);
+        frame.put_u64(revision);
+        frame.put_u8(u8::from(self.write.is_delete()));
+        put(frame, self.key.as_str().as_bytes());
+        let (head, tail) = self.write.value().parts();
+        put(frame, head);
+        frame.put_u8(u8::from(tail.is_some()));
+        put(frame, tail.map_or(&[], |tail| tail));
+    }
+
+    fn decode(frame: &mut Bytes) -> Option<Self> {
+        let (kind, revision) = (frame.try_get_u8().ok()?, frame.try_get_u64().ok()?);
+        let precondition = match kind {
+            0 => Precondition::Absent,
+            1 => Precondition::Revision(revision),
+            2 => Precondition::Present,
+            3 => Precondition::Any,
+            _ => return None,
+        };
+        let deletes = frame.try_get_u8().ok()? == 1;
+        let key = Key::parse(std::str::from_utf8(&take(frame)?).ok()?)?;
+        let head = take(frame)?;
+        let has_tail = frame.try_get_u8().ok()? == 1;
+        let tail = take(frame)?;
+        let value = if has_tail { Value::new(head, tail) } else { Value::whole(head) };
+        let write = if deletes { Write::Delete(value) } else { Write::Put(value) };
+        Some(Self { key, precondition, write })
+    }
+}
+
+impl Reply {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut frame = BytesMut::new();
+        match self {
+            Self::Pong => frame.put_u8(0),
+            Self::News => frame.put_u8(1),
+            Self::Answer(id, answer) => {
+                frame.put_u8(2);
+                frame.put_u64(*id);
+                answer.encode(&mut frame);
+            }
+        }
+        frame.freeze()
+    }
+
+    pub(crate) fn decode(mut frame: Bytes) -> Option<Self> {
+        match frame.try_get_u8().ok()? {
+            0 => Some(Self::Pong),
+            1 => Some(Self::News),
+            2 => Some(Self::Answer(frame.try_get_u64().ok()?, Answer::decode(&mut frame)?)),
+            _ => None,
+        }
+    }
+}
+
+impl Answer {
+    /// What the owner found.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(Committed { entry }) => Self::Done { revision: entry.revision, created: entry.created },
+            Err(CommitError::Exists(current)) => Self::Exists(Version::of(&current)),
+            Err(CommitError::Conflict(current)) => Self::Conflict(Version::of(&current)),
+            Err(CommitError::Missing) => Self::Missing,
+            Err(CommitError::Unknown(cause)) => Self::Unknown(cause),
+            Err(CommitError::Poisoned(cause)) => Self::Poisoned(cause),
+            // It was not done; a server whose limits differ refuses for good, one that ends does not.
+            Err(error) => Self::Unavailable(error.to_string()),
+        }
+    }
+
+    /// The outcome as the one who asked is told, and the newest revision it tells of.
+    pub(crate) fn outcome(self, forward: &Forward, extract: &Extract) -> (Outcome, Revision) {
+        match self {
+            Self::Done { revision, created } => {
+                let entry = forward.entry(revision, created, extract);
+                (Ok(Committed { entry: Arc::new(entry) }), revision)
+            }
+            Self::Exists(met) => {
+                let revision = met.revision;
+                (Err(CommitError::Exists(met.entry(&forward.key, extract))), revision)
+            }
+            Self::Conflict(met) => {
+                let revision = met.revision;
+                (Err(CommitError::Conflict(met.entry(&forward.key, extract))), revision)
+            }
+            Self::Missing => (Err(CommitError::Missing), 0),
+            Self::Unknown(cause) => (Err(CommitError::Unknown(cause)), 0),
+            Self::Poisoned(cause) => (Err(CommitError::Poisoned(cause)), 0),
+            Self::Unavailable(cause) => (Err(CommitError::Unavailable(cause)), 0),
+        }
+    }
+
+    fn encode(&self, frame: &mut BytesMut) {
+        let (code, text) = match self {
+            Self::Done { revision, created } => {
+                frame.put_u8(0);
+                frame.put_u64(*revision);
+                return frame.put_u64(*created);
+            }
+            Self::Exists(version) => return version.encode(1, frame),
+            Self::Conflict(version) => return version.encode(2, frame),
+            Self::Missing => (3, ""),
+            Self::Unknown(cause) => (4, cause.as_str()),
+            Self::Poisoned(cause) => (5, cause.as_str()),
+            Self::Unavailable(cause) => (6, cause.as_str()),
+        };
+        frame.put_u8(code);
+        put(frame, text.as_bytes());
+    }
+
+    fn decode(frame: &mut Bytes) -> Option<Self> {
+        let code = frame.try_get_u8().ok()?;
+        match code {
+            0 => {
+                return Some(Self::Done {
+                    revision: frame.try_get_u64().ok()?,
+                    created: frame.try_get_u64().ok()?,
+                });
+            }
+            1 => return Version::decode(frame).map(Self::Exists),
+            2 => return Version::decode(frame).map(Self::Conflict),
+            _ => {}
+        }
+        let text = String::from_utf8(take(frame)?.into()).ok()?;
+        match code {
+            3 => Some(Self::Missing),
+            4 => Some(Self::Unknown(text)),
+            5 => Some(Self::Poisoned(text)),
+            6 => Some(Self::Unavailable(text)),
+            _ => None,
+        }
+    }
+}
+
+impl Forward {
+    /// The version that the write made.
+    fn entry(&self, revision: Revision, created: Revision, extract: &Extract) -> Entry {
+        let mut bytes = BytesMut::with_capacity(self.write.value().size());
+        self.write.value().write(revision, &mut bytes);
+        let bytes = bytes.freeze();
+        let attributes: Attributes = extract(&self.key, &bytes);
+        Entry { key: self.key.clone(), revision, created, bytes, attributes }
+    }
+}
+
+impl Version {
+    fn of(entry: &Entry) -> Self {
+        Self { revision: entry.revision, created: entry.created, bytes: entry.bytes.clone() }
+    }
+
+    fn entry(self, key: &Key, extract: &Extract) -> Arc<Entry> {
+        let Self { revision, created, bytes } = self;
+        let attributes = extract(key, &bytes);
+        Arc::new(Entry { key: key.clone(), revision, created, bytes, attributes })
+    }
+
+    fn encode(&self, code: u8, frame: &mut BytesMut) {
+        frame.put_u8(code);
+        frame.put_u64(self.revision);
+        frame.put_u64(self.created);
+        put(frame, &self.bytes);
+    }
+
+    fn decode(frame: &mut Bytes) -> Option<Self> {
+        Some(Self {
+            revision: frame.try_get_u64().ok()?,
+            created: frame.try_get_u64().ok()?,
+            bytes: take(frame)?,
+        })
+    }
+}
+
+fn put(frame: &mut BytesMut, bytes: &[u8]) {
+    frame.put_u32(u32::try_from(bytes.len()).expect("values are limited far below four gigabytes"));
+    frame.put_slice(bytes);
+}
+
+fn take(frame: &mut Bytes) -> Option<Bytes> {
+    let length = frame.try_get_u32().ok()? as usize;
+    (frame.len() >= length).then(|| frame.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forwarded_write_comes_back_as_it_went_in() {
+        let value = Value::new(Bytes::from_static(b"head"), Bytes::from_static(b"tail"));
+        let forward =
+            |precondition, write| Forward { key: Key::new("", "pods", "a", "b"), precondition, write };
+        for forward in [
+            forward(Precondition::Absent, Write::Put(value.clone())),
+            forward(Precondition::Revision(7), Write::Delete(value)),
+            forward(Precondition::Present, Write::Put(Value::whole(Bytes::new()))),
+            forward(Precondition::Any, Write::Put(Value::new(Bytes::new(), Bytes::new()))),
+        ] {
+            let frame = Call::Commit(9, forward.clone()).encode();
+            let Some(Call::Commit(9, read)) = Call::decode(frame.clone()) else { panic!("{forward:?}") };
+            assert_eq!(format!("{read:?}"), format!("{forward:?}"));
+            for cut in 0..frame.len() {
+                assert!(Call::decode(frame.slice(..cut)).is_none(), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn answers_come_back_as_they_went_in() {
+        let version = Version { revision: 5, created: 3, bytes: Bytes::from_static(b"{}") };
+        for answer in [
+            Answer::Done { revision: 5, created: 3 },
+            Answer::Exists(version.clone()),
+            Answer::Conflict(version),
+            Answer::Missing,
+            Answer::Unknown("u".to_owned()),
+            Answer::Poisoned("p".to_owned()),
+            Answer::Unavailable(String::new()),
+        ] {
+            let reply = Reply::Answer(4, answer);
+            assert_eq!(Reply::decode(reply.encode()), Some(reply));
+        }
+    }
+}

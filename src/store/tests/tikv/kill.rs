@@ -1,0 +1,141 @@
+//! Servers in processes of their own that are killed while they write: everything acknowledged is there, nothing repeats.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+use store::*;
+
+use crate::place::{at, place};
+use crate::support::*;
+
+const PREFIX: &str = "COXSWAIN_STORE_KILL_PREFIX";
+
+/// Run by the test below in a process of its own; without the variable it does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_writes_until_it_is_killed() {
+    let Ok(prefix) = std::env::var(PREFIX) else { return };
+    let store = join(&tikv::open(&at(&prefix)).unwrap(), options()).await;
+    println!("joined");
+    let writers = (0..8).map(|writer| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            for step in 0_u64.. {
+                let name = format!("p{}w{writer}-{}", std::process::id(), step % 20);
+                let write = Write::Put(value(&step.to_string()));
+                // Unknown and unavailable are what happens to the others when the owner dies.
+                if let Ok(committed) = store.commit(key(&name), Precondition::Any, write).await {
+                    // One write of a short line reaches the pipe whole, or not at all.
+                    let place = if store.orders_writes() { "owner" } else { "follower" };
+                    println!("ack {name} {step} {} {place}", committed.entry.revision);
+                }
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+}
+
+struct Server {
+    process: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+}
+
+fn start(prefix: &str) -> Server {
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "kill::child_that_writes_until_it_is_killed", "--nocapture"])
+        .env(PREFIX, prefix)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    assert!(lines.by_ref().map(Result::unwrap).any(|line| line.contains("joined")));
+    Server { process, lines }
+}
+
+impl Server {
+    /// Reads so many acknowledgements; whether the last one says that this server is the owner.
+    fn read(&mut self, count: usize, into: &mut Vec<String>) -> bool {
+        into.extend(self.lines.by_ref().map(Result::unwrap).take(count));
+        into.last().is_some_and(|line| line.ends_with("owner"))
+    }
+
+    /// Kills it and reads what it had said; the last line may be cut.
+    fn kill(mut self, into: &mut Vec<String>) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        into.extend(self.lines.map_while(Result::ok));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_when_owners_are_killed() {
+    let rounds: usize = std::env::var("COXSWAIN_STORE_KILLS").map_or(3, |text| text.parse().unwrap());
+    let place = place();
+    let mut servers = vec![start(&place.prefix), start(&place.prefix)];
+    let engine = tikv::open(&place).unwrap();
+    let (mut acknowledged, mut seen) = (Vec::new(), Vec::new());
+    let mut position = 1;
+    for round in 0..rounds {
+        // Its place in the cluster is new each time, so the owner is one of the others.
+        let witness = join(&engine, options()).await;
+        let mut watch = witness.watch(all(), position).unwrap();
+        let owner = owner(&mut servers, &mut acknowledged);
+        servers.remove(owner).kill(&mut acknowledged);
+        let killed = Instant::now();
+        let revision = until_done(&witness).await;
+        println!("round {round}: a write was done {:?} after the kill", killed.elapsed());
+        seen.extend(take_until(&mut watch, revision).await);
+        position = watch.position();
+        drop(watch);
+        witness.close().await;
+        servers.push(start(&place.prefix));
+    }
+    servers.into_iter().for_each(|server| server.kill(&mut acknowledged));
+    let witness = join(&engine, options()).await;
+    let tip = until_done(&witness).await;
+    seen.extend(take_until(&mut witness.watch(all(), position).unwrap(), tip).await);
+    let revisions: Vec<_> = seen.iter().map(|event| event.entry.revision).collect();
+    assert_eq!(revisions, (2..=tip).collect::<Vec<_>>(), "every revision once, in order");
+    let checked = acknowledged.iter().filter(|line| check(line, &seen)).count();
+    assert!(checked > 100 * rounds, "only {checked} acknowledged writes were seen");
+}
+
+/// Reads what the servers acknowledge until one of them says that it is the owner.
+fn owner(servers: &mut [Server], acknowledged: &mut Vec<String>) -> usize {
+    loop {
+        let owners: Vec<bool> = servers.iter_mut().map(|server| server.read(200, acknowledged)).collect();
+        if let Some(owner) = owners.iter().position(|is_owner| *is_owner) {
+            return owner;
+        }
+    }
+}
+
+async fn until_done(store: &Store) -> Revision {
+    let write = async {
+        loop {
+            let written = store.commit(key("witness"), Precondition::Any, Write::Put(value("x"))).await;
+            match written {
+                Ok(committed) => return committed.entry.revision,
+                Err(CommitError::Unknown(_) | CommitError::Unavailable(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), write).await.unwrap()
+}
+
+/// Whether the line acknowledges a write; that is in the history then, exactly as it was written.
+fn check(line: &str, history: &[std::sync::Arc<Event>]) -> bool {
+    let Some((_, line)) = line.split_once("ack ") else { return false };
+    let [name, step, revision, _] = line.split(' ').collect::<Vec<_>>()[..] else { return false };
+    let Ok(revision) = revision.parse::<Revision>() else { return false };
+    let Some(event) = history.get(usize::try_from(revision).unwrap().wrapping_sub(2)) else {
+        panic!("{line} was acknowledged and is not in the history");
+    };
+    let is_cut = event.entry.key != key(name);
+    if !is_cut {
+        assert_eq!(event.entry.bytes, bytes(step, revision));
+    }
+    !is_cut
+}

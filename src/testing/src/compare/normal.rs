@@ -1,0 +1,313 @@
+//! What two servers cannot have in common is replaced: uids, revisions, times, ages, tokens, addresses and ports that were
+//! drawn. Where a value stands twice in a transcript, its replacement does, too: the first revision of an object `a` that
+//! is seen is `revision-a-1` wherever it comes again, so that one which should not have moved is noticed.
+//!
+//! Descriptions of table columns are left out: they are prose, in our own words.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::answer::Answer;
+use super::case::Step;
+
+/// Times that are this near were made by the server; others were in the request.
+const NEAR: Duration = Duration::from_secs(3 * 24 * 60 * 60);
+
+/// What begins the name of a credential in `authentication.kubernetes.io/credential-id`.
+const CREDENTIALS: [&str; 2] = ["JTI", "X509SHA256"];
+
+/// The replacements of one transcript.
+pub(super) struct Normal {
+    uids: Seen,
+    revisions: Seen,
+    addresses: Seen,
+    port: String,
+}
+
+/// Values and what stands for each.
+#[derive(Default)]
+struct Seen(Vec<(String, String)>);
+
+impl Seen {
+    /// What stands for a value of `kind` that belongs to what is called `of`.
+    fn replacement(&mut self, value: &str, kind: &str, of: &str) -> String {
+        if let Some(known) = self.known(value) {
+            return known.to_owned();
+        }
+        let prefix = if of.is_empty() { format!("{kind}-") } else { format!("{kind}-{of}-") };
+        let is_one = |name: &str| name.strip_prefix(&prefix).is_some_and(|rest| rest.parse::<u32>().is_ok());
+        let before = self.0.iter().filter(|(_, name)| is_one(name)).count();
+        let name = format!("{prefix}{}", before + 1);
+        self.0.push((value.to_owned(), name.clone()));
+        name
+    }
+
+    fn known(&self, value: &str) -> Option<&str> {
+        self.0.iter().find(|(own, _)| own == value).map(|(_, name)| name.as_str())
+    }
+}
+
+impl Normal {
+    /// `port` is the server's own, as `:6443`.
+    pub(super) fn new(port: &str) -> Self {
+        Self {
+            uids: Seen::default(),
+            revisions: Seen::default(),
+            addresses: Seen::default(),
+            port: port.to_owned(),
+        }
+    }
+
+    /// An answer with everything replaced; `managedFields` stay only where the step asks for them.
+    pub(super) fn answer(&mut self, mut answer: Answer, step: &Step) -> Answer {
+        self.value(&mut answer.body, step.managed);
+        if step.part {
+            by_name(&mut answer.body);
+        }
+        for value in answer.headers.values_mut() {
+            self.text(value);
+        }
+        answer
+    }
+
+    fn value(&mut self, value: &mut Value, managed: bool) {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item, managed)),
+            Value::Object(fields) => self.object(fields, managed),
+            _ => {}
+        }
+    }
+
+    fn object(&mut self, fields: &mut Map<String, Value>, managed: bool) {
+        if !managed {
+            fields.remove("managedFields");
+        }
+        let is_list = fields.contains_key("items") || fields.contains_key("rows");
+        if let Some(metadata) = fields.get_mut("metadata").filter(|_| is_list) {
+            // Other topics write meanwhile, so a collection's revision says nothing.
+            replace(metadata, "resourceVersion", "<revision of the list>");
+        }
+        if fields.get("type").is_some_and(|kind| kind == "BOOKMARK") {
+            for at in ["/object", "/object/rows/0/object"] {
+                let place =
+                    fields.get_mut("object").and_then(|object| object.pointer_mut(&at["/object".len()..]));
+                if let Some(metadata) = place.and_then(|object| object.get_mut("metadata")) {
+                    replace(metadata, "resourceVersion", "<revision of the bookmark>");
+                }
+            }
+        }
+        if fields.contains_key("format") && fields.contains_key("priority") {
+            fields.remove("description");
+        }
+        let own_name = fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        for (name, value) in fields.iter_mut() {
+            if !self.field(name, value, &own_name) {
+                self.value(value, managed);
+            }
+        }
+    }
+
+    /// Replaces a field that is known by its name; says whether it is one. `of` is the name beside it.
+    fn field(&mut self, name: &str, value: &mut Value, of: &str) -> bool {
+        match (name, &*value) {
+            ("uid", Value::String(text)) if is_uid(text) => {
+                *value = self.uids.replacement(text, "uid", of).into();
+            }
+            ("resourceVersion", Value::String(text))
+                if text.parse::<u64>().is_ok_and(|revision| revision > 0) =>
+            {
+                *value = self.revisions.replacement(text, "revision", of).into();
+            }
+            ("continue", Value::String(text)) if !text.is_empty() => *value = "<continue>".into(),
+            ("token", Value::String(text)) if text.starts_with("ey") => *value = "<token>".into(),
+            ("nodePort" | "healthCheckNodePort", Value::Number(_)) => *value = "<node port>".into(),
+            ("cells", Value::Array(cells)) => {
+                let mut cells = cells.clone();
+                for cell in &mut cells {
+                    match cell {
+                        Value::String(text) if is_age(text) => "<age>".clone_into(text),
+                        cell => self.value(cell, false),
+                    }
+                }
+                *value = cells.into();
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn text(&mut self, text: &mut String) {
+        if is_server_time(text) {
+            *text = if text.contains('.') { "<time with fraction>" } else { "<time>" }.to_owned();
+        } else if is_service_address(text) {
+            *text = self.addresses.replacement(text, "address", "");
+        } else if let Some((kind, _)) = text.split_once('=').filter(|(kind, _)| CREDENTIALS.contains(kind)) {
+            *text = format!("{kind}=<credential>");
+        } else if text.starts_with("-----BEGIN CERTIFICATE") {
+            "<certificate>".clone_into(text);
+        } else if text.len() < 4096 {
+            *text = self.within(text);
+        }
+    }
+
+    /// Replaces what is known already in a sentence.
+    fn within(&self, text: &str) -> String {
+        let text = match self.port.as_str() {
+            "" => text.to_owned(),
+            port => text.replace(port, ":<port>"),
+        };
+        // The file depends on how a binary was built.
+        let text = match text.split_once("in scheme \"") {
+            Some((before, _)) => format!("{before}in scheme \"<file>\""),
+            None => text,
+        };
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            let (word, behind) = rest.split_at(end);
+            let revision =
+                || self.revisions.known(word).filter(|_| word.len() > 2 && text.contains("ersion"));
+            let replaced = self.uids.known(word).or_else(revision);
+            out.push_str(replaced.unwrap_or(word));
+            let next = behind.chars().next().map_or(0, char::len_utf8);
+            out.push_str(&behind[..next]);
+            rest = &behind[next..];
+        }
+        out
+    }
+}
+
+/// Lists of named things become mappings, so that what is not in both does not move the rest.
+fn by_name(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.iter_mut().for_each(by_name);
+            let names: Option<Vec<String>> = items.iter().map(name_of).collect();
+            if let Some(names) = names.filter(|names| !names.is_empty()) {
+                *value = names.into_iter().zip(std::mem::take(items)).collect::<Map<_, _>>().into();
+            }
+        }
+        Value::Object(fields) => fields.values_mut().for_each(by_name),
+        _ => {}
+    }
+}
+
+fn name_of(item: &Value) -> Option<String> {
+    let name =
+        ["/name", "/metadata/name", "/resource", "/subresource"].into_iter().find_map(|at| item.pointer(at));
+    match item {
+        Value::String(path) if path.starts_with('/') => Some(path.clone()),
+        _ => name?.as_str().map(str::to_owned),
+    }
+}
+
+fn replace(object: &mut Value, field: &str, with: &str) {
+    if let Some(value) =
+        object.get_mut(field).filter(|value| value.as_str().is_some_and(|text| text.len() > 1))
+    {
+        *value = with.into();
+    }
+}
+
+/// RFC 4122 text form. A uid that a request names on purpose is all of one digit.
+fn is_uid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups[0].bytes().any(|byte| byte != groups[0].as_bytes()[0])
+}
+
+fn is_age(text: &str) -> bool {
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    text == "<invalid>" || (digits == "s" && text.len() > 1)
+}
+
+fn is_server_time(text: &str) -> bool {
+    (20..=30).contains(&text.len())
+        && text.parse::<Timestamp>().is_ok_and(|time| {
+            let near = SignedDuration::try_from(NEAR).expect("three days are a duration");
+            time.duration_since(Timestamp::now()).abs() < near
+        })
+}
+
+/// An address that was drawn from the service range; the first is the API's own.
+fn is_service_address(text: &str) -> bool {
+    text.parse::<Ipv4Addr>()
+        .is_ok_and(|address| address.octets().starts_with(&[10, 96]) && text != "10.96.0.1")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(normal: &mut Normal, body: Value, expected: Value) {
+        let answer = Answer { status: 200, headers: BTreeMap::new(), body };
+        let step = serde_json::from_value(json!({"do": "GET /", "part": true})).unwrap();
+        assert_eq!(normal.answer(answer, &step).body, expected);
+    }
+
+    #[test]
+    fn what_a_server_draws_is_replaced_and_stays_recognisable() {
+        let mut normal = Normal::new(":6443");
+        let uid = "5f0b2c1e-7a46-4d6b-9a59-0d3f0a1b2c3d";
+        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        check(
+            &mut normal,
+            json!({"metadata": {"name": "a", "uid": uid, "resourceVersion": "123", "creationTimestamp": now,
+                "managedFields": []}}),
+            json!({"metadata": {"name": "a", "uid": "uid-a-1", "resourceVersion": "revision-a-1",
+                "creationTimestamp": "<time>"}}),
+        );
+        check(
+            &mut normal,
+            json!({"message": format!("UID in object meta: {uid}, ResourceVersion: 123"), "other": "123"}),
+            json!({"message": "UID in object meta: uid-a-1, ResourceVersion: revision-a-1", "other": "123"}),
+        );
+        check(
+            &mut normal,
+            json!({"name": "a", "resourceVersion": "124"}),
+            json!({"name": "a", "resourceVersion": "revision-a-2"}),
+        );
+        check(
+            &mut normal,
+            json!({"uid": "11111111-1111-1111-1111-111111111111"}),
+            json!({"uid": "11111111-1111-1111-1111-111111111111"}),
+        );
+    }
+
+    #[test]
+    fn what_a_request_brought_stays() {
+        let body = json!({"time": "2020-01-02T03:04:05Z", "ip": "10.96.0.1", "resourceVersion": "0", "continue": ""});
+        check(&mut Normal::new(""), body.clone(), body);
+    }
+
+    #[test]
+    fn lists_tables_and_draws_are_normalised() {
+        check(
+            &mut Normal::new(":6443"),
+            json!({"metadata": {"resourceVersion": "99", "continue": "abc"}, "rows": [{"cells": ["x", "12s", "10.96.3.4"]}]}),
+            json!({"metadata": {"resourceVersion": "<revision of the list>", "continue": "<continue>"},
+                "rows": [{"cells": ["x", "<age>", "address-1"]}]}),
+        );
+        check(
+            &mut Normal::new(""),
+            json!({"resources": [{"name": "pods", "verbs": ["get"]}], "paths": ["/api", "/apis"]}),
+            json!({"resources": {"pods": {"name": "pods", "verbs": ["get"]}}, "paths": {"/api": "/api", "/apis": "/apis"}}),
+        );
+        check(
+            &mut Normal::new(":6443"),
+            json!({"a": "https://192.0.2.10:6443/x"}),
+            json!({"a": "https://192.0.2.10:<port>/x"}),
+        );
+    }
+}
