@@ -206,6 +206,13 @@ impl Cluster {
         places.filter(|path| path.exists()).collect()
     }
 
+    /// Where something is mounted in the data directory.
+    pub(crate) fn mounts(&self) -> Vec<String> {
+        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let points = table.lines().filter_map(|line| line.split(' ').nth(4));
+        points.filter(|point| Path::new(point).starts_with(&self.data)).map(str::to_owned).collect()
+    }
+
     /// What the machine still holds of this cluster.
     fn left_behind(&self) -> Vec<String> {
         let mut found = Vec::new();

@@ -108,8 +108,13 @@ pub(crate) fn layout(parent: &Path, version: &str) -> PathBuf {
         json!({"mediaType": media_type, "digest": format!("sha256:{digest}"), "size": content.len()})
     };
     let layer = blob(&layer(), "application/vnd.oci.image.layer.v1.tar");
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
     let config = json!({
-        "architecture": "amd64", "os": "linux",
+        "architecture": architecture, "os": "linux",
         "config": {
             "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", format!("VERSION={version}")],
             "Cmd": ["/bin/sh", "-c", "mkdir -p /www && echo \"$(hostname) $VERSION\" >/www/index.html && exec httpd -f -p 8080 -h /www"],

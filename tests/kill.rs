@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crate::cluster::{Cluster, eventually};
+use crate::cluster::{Cluster, eventually, text};
 use crate::deployment::web;
 use crate::rolling_update::{address_of, requests_until};
 
@@ -27,14 +30,17 @@ fn killed_twenty_times_under_write_load_it_loses_nothing_and_restarts_no_workloa
 
     let mut acknowledged = BTreeSet::new();
     for round in 0..20 {
-        let writer = write_until_refused(&cluster, round);
-        let first = eventually("a write is acknowledged", || {
-            let name = format!("probe-{round}");
-            cluster.kubectl(&["create", "configmap", &name]).status.success().then_some(name)
-        });
-        acknowledged.insert(first);
+        let (writer, written) = write_until_refused(&cluster, round);
+        // Under load, at another point of it each time: while the next write is on its way.
+        let moment = 5 + (round * 37) % 100;
+        for number in 0..moment {
+            let name = written.recv_timeout(PATIENCE);
+            acknowledged.insert(name.unwrap_or_else(|error| panic!("write {number} of {moment}: {error}")));
+        }
         cluster.kill_server();
-        acknowledged.extend(writer.join().unwrap());
+        let refusal = writer.join().unwrap();
+        assert!(!matches!(refusal, kube::Error::Api(_)), "the server itself refused a write: {refusal}");
+        acknowledged.extend(written);
         cluster.start_server();
         let present: BTreeSet<String> = cluster
             .ok(&["get", "configmaps", "-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{end}"])
@@ -57,32 +63,50 @@ fn killed_twenty_times_under_write_load_it_loses_nothing_and_restarts_no_workloa
     assert_eq!(containers(&cluster), before, "after a clean restart");
 }
 
-/// Creates config maps through one kubectl each until the server is gone; returns those that were acknowledged.
-fn write_until_refused(cluster: &Cluster, round: u32) -> std::thread::JoinHandle<Vec<String>> {
+/// How long a write may take before the test fails; none takes that long in a test that passes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Creates config maps through one client until the server is gone; tells those that were acknowledged at once, and the
+/// last error at the end.
+fn write_until_refused(cluster: &Cluster, round: u32) -> (JoinHandle<kube::Error>, Receiver<String>) {
     let kubeconfig = cluster.kubeconfig();
-    cluster.host.run(move || {
+    let (acknowledged, written) = channel();
+    let writer = cluster.host.run(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(crate::kube_rs::create_until_refused(&kubeconfig, &format!("load-{round}")))
-    })
+        let tell = |name| acknowledged.send(name).unwrap();
+        runtime.block_on(crate::kube_rs::create_until_refused(&kubeconfig, &format!("load-{round}"), tell))
+    });
+    (writer, written)
 }
 
 #[test]
 fn exit_codes_of_containers_that_ended_meanwhile_are_reported() {
     let mut cluster = Cluster::start();
-    let image = crate::images::image("web:v1");
-    cluster.ok(&[
-        "run",
-        "brief",
-        &format!("--image={image}"),
-        "--restart=Never",
-        "--",
-        "sh",
-        "-c",
-        "sleep 3; exit 7",
-    ]);
+    let told = cluster.data.join("told");
+    cluster.apply(&format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: brief}}
+spec:
+  restartPolicy: Never
+  volumes: [{{name: told, hostPath: {{path: {}, type: DirectoryOrCreate}}}}]
+  containers:
+  - name: main
+    image: {}
+    command: [sh, -c, "until [ -e /told/end ]; do sleep 0.1; done; exit 7"]
+    volumeMounts: [{{name: told, mountPath: /told}}]
+"#,
+        text(&told),
+        crate::images::image("web:v1"),
+    ));
     cluster.ok(&["wait", "--for=jsonpath={.status.phase}=Running", "pod/brief", "--timeout=60s"]);
+    let id =
+        cluster.ok(&["get", "pod", "brief", "-o", "jsonpath={.status.containerStatuses[0].containerID}"]);
     cluster.kill_server();
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    std::fs::write(told.join("end"), "").unwrap();
+    let container = cluster.data.join("runtime/containers").join(id.trim_start_matches("coxswain://"));
+    eventually("the container has ended without a server", || container.join("exit").exists().then_some(()));
     cluster.start_server();
     let code = eventually("its exit code is reported", || {
         let code = "jsonpath={.status.containerStatuses[0].state.terminated.exitCode}";

@@ -22,19 +22,22 @@ async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Creates config maps until a request fails; returns the names of those that were acknowledged.
-pub(crate) async fn create_until_refused(kubeconfig: &Path, prefix: &str) -> Vec<String> {
+/// Creates config maps one after the other, and tells the name of each that was acknowledged, until a request fails.
+pub(crate) async fn create_until_refused(
+    kubeconfig: &Path,
+    prefix: &str,
+    mut acknowledged: impl FnMut(String),
+) -> kube::Error {
     let api = Api::<ConfigMap>::default_namespaced(client(kubeconfig).await);
-    let mut acknowledged = Vec::new();
-    for number in 0..100_000 {
+    let mut number = 0;
+    loop {
         let name = format!("{prefix}-{number}");
-        let created = api.create(&PostParams::default(), &config_map(&name)).await;
-        match created {
-            Ok(_) => acknowledged.push(name),
-            Err(_) => break,
+        match api.create(&PostParams::default(), &config_map(&name)).await {
+            Ok(_) => acknowledged(name),
+            Err(error) => return error,
         }
+        number += 1;
     }
-    acknowledged
 }
 
 fn config_map(name: &str) -> ConfigMap {

@@ -47,8 +47,7 @@ fn manifests_are_applied_replaced_and_edited() {
     let mut replace = cluster.kubectl_command();
     let mut child =
         replace.args(["replace", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let changed =
-        live.replace("\"minReadySeconds\"", "\"x\"").replace("\"replicas\": 2,", "\"replicas\": 1,");
+    let changed = live.replace("\"replicas\": 2,", "\"replicas\": 1,");
     child.stdin.take().unwrap().write_all(changed.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     check(&String::from_utf8_lossy(&output.stdout), &["deployment.apps/web replaced"]);
@@ -58,10 +57,7 @@ fn manifests_are_applied_replaced_and_edited() {
             cluster.kubectl_command().args(["edit", "deployment", "web"]).env("EDITOR", editor).output();
         String::from_utf8_lossy(&output.unwrap().stdout).into_owned()
     };
-    check(
-        &edit("sed -i 's/minReadySeconds: .*/x/; s/  replicas: 1$/  replicas: 3/'"),
-        &["deployment.apps/web edited"],
-    );
+    check(&edit("sed -i 's/  replicas: 1$/  replicas: 3/'"), &["deployment.apps/web edited"]);
     assert_eq!(cluster.ok(&["get", "deployment", "web", "-o", "jsonpath={.spec.replicas}"]), "3");
     check(
         &cluster.ok(&["get", "deployments", "-o", "wide"]),
@@ -89,7 +85,9 @@ fn bad_input_gets_upstreams_answer() {
     let create = |manifest: &str| {
         let file = cluster.data.with_extension("bad.yaml");
         std::fs::write(&file, manifest).unwrap();
-        cluster.fails(&["create", "-f", file.to_str().unwrap()])
+        let printed = cluster.fails(&["create", "-f", file.to_str().unwrap()]);
+        std::fs::remove_file(file).unwrap();
+        printed
     };
     check(
         &create("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Bad_Name}\n"),
@@ -115,6 +113,7 @@ fn bad_input_gets_upstreams_answer() {
         &cluster.fails(&["create", "--validate=false", "-f", unheard.to_str().unwrap()]),
         &["no matches for kind \"Unheard\" in version \"v1\""],
     );
+    std::fs::remove_file(unheard).unwrap();
 }
 
 #[test]
@@ -180,7 +179,7 @@ fn pods_are_run_watched_entered_and_read() {
     let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert_eq!(seen.by_ref().take(2).collect::<Vec<_>>(), ["pod/client", "pod/talk"]);
     cluster.ok(&["delete", "pod", "talk"]);
-    assert_eq!(seen.next().as_deref(), Some("pod/talk"));
+    assert!(seen.any(|name| name == "pod/talk"), "the watch ended without a word of what was deleted");
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
@@ -199,10 +198,10 @@ fn the_cluster_explains_itself() {
         &cluster.ok(&["explain", "pod.spec.containers.image"]),
         &["KIND:       Pod", "FIELD: image <string>", "DESCRIPTION:"],
     );
-    check(&cluster.ok(&["auth", "can-i", "create", "pods"]), &["yes"]);
-    check(
-        &cluster.fails(&["auth", "can-i", "create", "pods", "--as=system:serviceaccount:default:default"]),
-        &["no"],
+    assert_eq!(cluster.ok(&["auth", "can-i", "create", "pods"]), "yes\n");
+    assert_eq!(
+        cluster.fails(&["auth", "can-i", "create", "pods", "--as=system:serviceaccount:default:default"]),
+        "no\n"
     );
     check(&cluster.ok(&["auth", "whoami"]), &["kubernetes-admin", "system:masters"]);
     let token = cluster.ok(&["create", "token", "default"]);

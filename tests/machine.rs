@@ -71,6 +71,23 @@ fn two_clusters_run_side_by_side() {
 }
 
 #[test]
+fn a_cluster_is_removed_though_its_directory_is_gone() {
+    let mut cluster = Cluster::start();
+    cluster.ok(&["run", "stays", &format!("--image={}", crate::images::image("web:v1"))]);
+    cluster.ok(&["wait", "--for=condition=Ready", "pod/stays", "--timeout=60s"]);
+    cluster.kill_server();
+    for mount in cluster.mounts().iter().rev() {
+        succeed(std::process::Command::new("umount").args(["--lazy", mount]));
+    }
+    std::fs::remove_dir_all(&cluster.data).unwrap();
+    assert!(!cluster.cgroups().is_empty(), "its containers go on");
+    let reset = cluster.coxswain(&["reset"]);
+    assert!(reset.status.success(), "{}", both(&reset));
+    assert!(both(&reset).contains("does not exist"), "{}", both(&reset));
+    // That nothing is left is seen when the cluster is dropped.
+}
+
+#[test]
 fn images_come_from_archives_while_the_server_runs() {
     let cluster = Cluster::start();
     let layout = layout(&scratch("archive"), "v1");

@@ -55,6 +55,7 @@ pub(crate) fn address_of(cluster: &Cluster, service: &str) -> SocketAddr {
         .unwrap()
 }
 
+/// The pods help, as good ones do: a readiness probe, and two seconds in `preStop` to answer what still comes.
 #[test]
 fn no_request_fails_while_an_image_rolls() {
     let cluster = Cluster::start();
@@ -79,18 +80,24 @@ fn no_request_fails_while_an_image_rolls() {
     assert_eq!(seen.failures, Vec::<String>::new(), "of {} requests", seen.answers);
     assert!(seen.answers > 50 && seen.last.ends_with("v2"), "{seen:?}");
 
-    let history = cluster.ok(&["rollout", "history", "deployment/web"]);
-    assert!(history.contains('1') && history.contains('2'), "{history}");
+    assert_eq!(revisions(&cluster), ["1", "2"]);
     cluster.ok(&["rollout", "undo", "deployment/web"]);
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=90s"]);
     let now =
         cluster.ok(&["get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[0].image}"]);
     assert!(now.ends_with("web:v1"), "{now}");
+    assert_eq!(revisions(&cluster), ["2", "3"], "the first revision became the newest");
 
     cluster.ok(&["scale", "deployment/web", "--replicas=1"]);
     eventually("it is scaled down", || {
         (cluster.ok(&["get", "deployment", "web", "-o", "jsonpath={.status.replicas}"]) == "1").then_some(())
     });
+}
+
+/// The first column of `kubectl rollout history`, below its two lines of headings.
+fn revisions(cluster: &Cluster) -> Vec<String> {
+    let history = cluster.ok(&["rollout", "history", "deployment/web"]);
+    history.lines().skip(2).filter_map(|row| row.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 fn request_on(cluster: &Cluster, service: SocketAddr) -> std::io::Result<String> {

@@ -13,6 +13,7 @@ mod call;
 mod chain;
 mod discovery;
 mod dispatch;
+mod event_expiry;
 mod health;
 mod in_process;
 mod kubelet_proxy;
@@ -34,6 +35,7 @@ mod write;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::net::TcpListener;
@@ -63,7 +65,12 @@ pub struct Config {
     pub kubelet_client: KubeletClient,
     /// What `/version` answers.
     pub version: VersionInfo,
+    /// How long an event is kept after it was last written.
+    pub event_ttl: Duration,
 }
+
+/// How long events are kept where nothing else is asked for: upstream's default of `--event-ttl`.
+pub const EVENT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// How service account tokens are signed and verified.
 #[derive(Clone)]
@@ -125,13 +132,15 @@ pub struct ApiServer(Arc<Server>);
 
 impl ApiServer {
     /// Makes an API server over a store and writes what every cluster has: the system namespaces, the default roles and
-    /// bindings, the service `default/kubernetes`.
+    /// bindings, the service `default/kubernetes`. From then on events expire.
     ///
     /// # Errors
     /// Where a key or certificate cannot be used, or the store does not take the first objects.
     pub async fn new(config: Config) -> Result<ApiServer, Error> {
+        let event_ttl = config.event_ttl;
         let server = Arc::new(Server::new(config)?);
         bootstrap::run(&server).await?;
+        tokio::spawn(event_expiry::follow(server.clone(), event_ttl));
         Ok(ApiServer(server))
     }
 

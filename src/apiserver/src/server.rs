@@ -48,8 +48,16 @@ pub(crate) struct Server {
 impl Server {
     /// Puts the parts together; reads and writes nothing yet.
     pub(crate) fn new(config: Config) -> Result<Server, Error> {
-        let Config { store, advertise, service_cidr, service_account, client_ca, kubelet_client, version } =
-            config;
+        let Config {
+            store,
+            advertise,
+            service_cidr,
+            service_account,
+            client_ca,
+            kubelet_client,
+            version,
+            event_ttl: _,
+        } = config;
         let registry = Registry::builtin();
         Ok(Server {
             discovery: Discovery::of(&registry),

@@ -19,6 +19,10 @@ use crate::backoff::{Backoff, RateLimiter};
 #[cfg(test)]
 mod tests;
 
+/// No delay is longer: an item asked for later comes at this time, is looked at, and asks again. Further into the future
+/// a clock need not reach.
+const MAX_DELAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A de-duplicating, delaying, rate-limiting queue; clones share it.
 #[derive(Debug)]
 pub struct Queue<T>(Arc<Shared<T>>);
@@ -84,12 +88,13 @@ impl<T: Eq + Hash + Clone> Queue<T> {
         self.0.changed.notify_one();
     }
 
-    /// Adds `item` after `delay`; of several delays the shortest counts.
+    /// Adds `item` after `delay`, or after a year if that is longer; of several delays the shortest counts.
     pub fn add_after(&self, item: T, delay: Duration) {
         if delay.is_zero() {
             return self.add(item);
         }
-        self.lock().add_at(item, Instant::now() + delay);
+        let deadline = Instant::now() + delay.min(MAX_DELAY);
+        self.lock().add_at(item, deadline);
         self.0.changed.notify_one();
     }
 

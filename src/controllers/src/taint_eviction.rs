@@ -208,5 +208,6 @@ mod tests {
         check(&["a", "b"], &["a=300", "b"], Some(300));
         check(&["a", "b"], &["a=300"], Some(0));
         check(&["a"], &["a=-5"], Some(0));
+        check(&["a"], &["a=9223372036854775807"], Some(i64::MAX.unsigned_abs()));
     }
 }

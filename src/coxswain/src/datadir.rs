@@ -71,17 +71,40 @@ impl DataDir {
         Ok(folder)
     }
 
-    /// Eight hexadecimal digits that name this cluster's objects on the host (links, tables, cgroups). They follow
-    /// from the path, so that `reset` finds those objects even when the data is damaged.
+    /// See [`instance`].
     pub(crate) fn instance(&self) -> String {
-        use std::os::unix::ffi::OsStrExt;
-        let digest = Sha256::digest(self.path.as_os_str().as_bytes());
-        digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+        instance(&self.path)
     }
 
-    /// The cgroup below which every container of this cluster lives.
+    /// See [`cgroup_root`].
     pub(crate) fn cgroup_root(&self) -> String {
-        format!("/coxswain-{}", self.instance())
+        cgroup_root(&self.path)
+    }
+}
+
+/// Eight hexadecimal digits that name a cluster's objects on the host (links, tables, cgroups). They follow from the
+/// resolved path of its data directory, so that `reset` finds those objects even when the data is damaged or gone.
+pub(crate) fn instance(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let digest = Sha256::digest(path.as_os_str().as_bytes());
+    digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The cgroup below which every container of a cluster lives.
+pub(crate) fn cgroup_root(path: &Path) -> String {
+    format!("/coxswain-{}", instance(path))
+}
+
+/// A path as [`DataDir::hold`] had it: absolute, without links as far as it still exists.
+///
+/// # Errors
+/// The working directory is unknown, or what is there cannot be read.
+pub(crate) fn resolved(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    match (path.parent(), path.file_name()) {
+        _ if path.exists() => path.canonicalize(),
+        (Some(parent), Some(name)) => Ok(resolved(parent)?.join(name)),
+        _ => Ok(path),
     }
 }
 
@@ -124,12 +147,15 @@ mod tests {
     fn a_directory_is_held_by_one_at_a_time() {
         let path = std::env::temp_dir().join(format!("coxswain-datadir-{}", std::process::id()));
         let held = DataDir::hold(&path).unwrap();
-        assert_eq!(held.instance().len(), 8);
+        let instance = held.instance();
+        assert_eq!(instance.len(), 8);
         let refused = DataDir::hold(&path).unwrap_err().to_string();
         assert!(refused.contains(&format!("in use by process {}", std::process::id())), "{refused}");
         drop(held);
         DataDir::hold_existing(&path).unwrap().expect("it exists");
-        std::fs::remove_dir_all(path).unwrap();
+        std::fs::remove_dir_all(&path).unwrap();
+        assert!(DataDir::hold_existing(&path).unwrap().is_none());
+        assert_eq!(super::instance(&resolved(&path).unwrap()), instance, "its name outlives the directory");
     }
 
     #[test]

@@ -11,11 +11,13 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use client::Informers;
+use ipnet::{IpNet, Ipv4Net};
 use rustls::ServerConfig;
 use tracing::warn;
 
 use crate::config::VERSION;
 use crate::datadir::DataDir;
+use crate::host;
 use crate::parts::Parts;
 use crate::settings::Settings;
 use pod_network::PodNetwork;
@@ -24,6 +26,9 @@ use pod_network::PodNetwork;
 const KUBELET_PORT: u16 = 10250;
 /// Where a Node says on which port of its address the cluster's DNS answers.
 pub(crate) const DNS_PORT_ANNOTATION: &str = "coxswain.io/dns-port";
+
+/// This machine, asking itself.
+const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
 /// What a node is made of.
 pub(crate) struct Node<'a> {
@@ -142,6 +147,7 @@ impl Node<'_> {
             port: 0,
             domain: self.settings.cluster_domain.clone(),
             upstream: resolvers(Path::new("/etc/resolv.conf")),
+            clients: self.dns_clients(),
         })
         .await
         .context("cannot start the cluster's DNS")?;
@@ -152,6 +158,14 @@ impl Node<'_> {
             async move { server.run(informers, cancel).await }
         });
         Ok(port)
+    }
+
+    /// Pods, and this machine by whichever of its addresses it asks.
+    fn dns_clients(&self) -> Vec<IpNet> {
+        let own = host::addresses().into_iter().chain([self.address]);
+        let own = own.map(|address| IpNet::from(IpAddr::from(address)));
+        let ranges = [self.settings.cluster_cidr, self.settings.service_cidr, LOOPBACK];
+        ranges.into_iter().map(IpNet::from).chain(own).collect()
     }
 }
 

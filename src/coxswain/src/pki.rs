@@ -1,6 +1,7 @@
 //! Keys and certificates. Kept in `<data-dir>/pki`: the cluster's authority and the key that signs service-account
-//! tokens. Everything else is issued anew at each start, which costs a fraction of a millisecond and cannot expire
-//! unnoticed.
+//! tokens. Everything else is issued anew at each start, which costs a fraction of a millisecond. A server that runs for a
+//! year without a restart outlives its certificates: nothing issues them again in between. (An agent's are renewed, by
+//! `agent/rotation.rs`.)
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,9 @@
 //! One question: whether it is the cluster's or to be forwarded, and the message that answers it.
 
-use std::sync::{Arc, RwLock};
+use std::{
+    net::IpAddr,
+    sync::{Arc, RwLock},
+};
 
 use hickory_proto::{
     op::{Edns, Metadata, OpCode, Query, ResponseCode},
@@ -11,6 +14,7 @@ use hickory_server::{
     server::{Request, RequestHandler, ResponseHandler, ResponseInfo},
     zone_handler::MessageResponseBuilder,
 };
+use ipnet::IpNet;
 
 use crate::{
     forward::{Forwarder, Unanswered},
@@ -31,6 +35,8 @@ pub(crate) struct Handler {
     pub(crate) zone: Zone,
     pub(crate) known: Known,
     pub(crate) forwarder: Arc<Forwarder>,
+    /// Who is answered.
+    pub(crate) clients: Arc<[IpNet]>,
 }
 
 /// The parts of an answer that differ from question to question.
@@ -94,6 +100,9 @@ fn rotate_addresses(answers: &mut [Record], by: u16) {
 
 impl Handler {
     async fn reply(&self, request: &Request) -> Reply {
+        if !self.is_client(request.src().ip()) {
+            return Reply::error(ResponseCode::Refused);
+        }
         if request.edns.as_ref().is_some_and(|edns| edns.version() > EDNS_VERSION) {
             return Reply::error(ResponseCode::BADVERS);
         }
@@ -113,6 +122,11 @@ impl Handler {
         }
         let dnssec = request.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
         self.answer(question, dnssec).await
+    }
+
+    fn is_client(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.clients.iter().any(|range| range.contains(&address))
     }
 
     async fn answer(&self, question: &Query, dnssec: bool) -> Reply {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use client::Informers;
+use ipnet::IpNet;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +36,9 @@ pub struct Config {
     pub domain: String,
     /// Resolvers that all other questions are forwarded to, in order of preference.
     pub upstream: Vec<SocketAddr>,
+    /// The addresses of clients. All others are refused: a resolver that serves everybody tells strangers what the cluster
+    /// runs, and is used to flood others with answers that they never asked for (RFC 5358).
+    pub clients: Vec<IpNet>,
 }
 
 /// The cluster's DNS server. Holds its port as long as it lives, whether it serves or not.
@@ -45,6 +49,7 @@ pub struct Server {
     port: u16,
     zone: Zone,
     forwarder: Arc<Forwarder>,
+    clients: Arc<[IpNet]>,
 }
 
 impl Server {
@@ -56,7 +61,8 @@ impl Server {
         let zone = Zone::new(&config.domain)?;
         let (udp, tcp) = listen(SocketAddr::new(config.bind, config.port)).await?;
         let port = tcp.local_addr().map_err(Error::listen(config.bind, config.port))?.port();
-        Ok(Self { udp, tcp, port, zone, forwarder: Arc::new(Forwarder::new(config.upstream)) })
+        let forwarder = Arc::new(Forwarder::new(config.upstream));
+        Ok(Self { udp, tcp, port, zone, forwarder, clients: config.clients.into() })
     }
 
     /// The port that was taken.
@@ -71,8 +77,12 @@ impl Server {
     /// [`Error::Stopped`] when a socket fails.
     pub async fn run(&self, informers: Informers, cancel: CancellationToken) -> Result<(), Error> {
         let known = Known::default();
-        let handler =
-            Handler { zone: self.zone.clone(), known: known.clone(), forwarder: self.forwarder.clone() };
+        let handler = Handler {
+            zone: self.zone.clone(),
+            known: known.clone(),
+            forwarder: self.forwarder.clone(),
+            clients: self.clients.clone(),
+        };
         let mut server = hickory_server::Server::new(handler);
         let (udp, tcp) = self.sockets().map_err(|error| Error::Stopped(error.to_string()))?;
         server.register_socket(udp);

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
-use objects::resources::{Amounts, requests};
+use objects::{
+    node_selector::Candidate,
+    resources::{Amounts, requests},
+};
 
 use crate::{
     memory::Verdict,
@@ -21,6 +24,7 @@ pub(crate) const NODE_AFFINITY: &str = "NodeAffinity";
 
 /// What the node offers.
 pub(crate) struct Offer {
+    pub name: String,
     pub allocatable: Amounts,
     pub labels: BTreeMap<String, String>,
     pub has_apparmor: bool,
@@ -39,8 +43,7 @@ pub(crate) fn admit<'a>(
             "Failed to admit pod as the OS field doesn't match node OS".into(),
         );
     }
-    let selector = spec.node_selector.iter().flatten();
-    if selector.into_iter().any(|(key, value)| node.labels.get(key) != Some(value)) {
+    if !(Candidate { name: &node.name, labels: Some(&node.labels) }).is_wanted_by(spec) {
         return refuse(
             NODE_AFFINITY,
             "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector".into(),
@@ -138,7 +141,7 @@ mod tests {
         let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
         let expected =
             expected.map_err(|(reason, message)| Verdict { reason: reason.into(), message: message.into() });
-        let node = Offer { allocatable, labels, has_apparmor: false };
+        let node = Offer { name: "node".into(), allocatable, labels, has_apparmor: false };
         assert_eq!(admit(&pod(spec), others.iter(), &node), expected);
     }
 
@@ -165,14 +168,18 @@ mod tests {
     #[test]
     fn pods_for_other_nodes_are_refused() {
         check(json!({"nodeSelector": {"disk": "ssd"}}), &[], Ok(()));
-        check(
-            json!({"nodeSelector": {"disk": "hdd"}}),
-            &[],
-            Err((
-                "NodeAffinity",
-                "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
-            )),
-        );
+        let refused = Err((
+            "NodeAffinity",
+            "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+        ));
+        check(json!({"nodeSelector": {"disk": "hdd"}}), &[], refused);
+        let affinity = |value: &str| {
+            let one = json!({"key": "disk", "operator": "In", "values": [value]});
+            let terms = json!({"nodeSelectorTerms": [{"matchExpressions": [one]}]});
+            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}})
+        };
+        check(affinity("ssd"), &[], Ok(()));
+        check(affinity("hdd"), &[], refused);
     }
 
     #[test]

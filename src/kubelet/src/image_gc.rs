@@ -8,10 +8,13 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 use client::EventType::Warning;
 use cri::v1;
 use jiff::{SignedDuration, Timestamp};
-use nix::sys::statvfs::statvfs;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{host::Host, node};
+use crate::{
+    disk::{self, Space},
+    host::Host,
+    node,
+};
 
 const LOOK_EVERY: Duration = Duration::from_secs(300);
 /// In percent of the file system.
@@ -26,19 +29,12 @@ struct Seen {
     used: Option<Timestamp>,
 }
 
-/// The file system of the images.
-#[derive(Clone, Copy, Debug)]
-struct Space {
-    capacity_bytes: u64,
-    available_bytes: u64,
-}
-
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error("container runtime: {}", .0.message())]
     Runtime(#[from] cri::Status),
     #[error("the file system of images: {0}")]
-    FileSystem(String),
+    Disk(#[from] disk::Error),
 }
 
 /// What is remembered between two looks.
@@ -46,7 +42,7 @@ enum Error {
 struct Known {
     /// By image ID.
     images: HashMap<String, Seen>,
-    /// A path on the file system of the images. Asked for once: the runtime counts every file before it answers.
+    /// A path on the file system of the images.
     place: Option<String>,
 }
 
@@ -97,20 +93,16 @@ async fn look(host: &Host, known: &mut Known) -> Result<Option<String>, Error> {
 }
 
 async fn space(runtime: &dyn cri::Runtime, known: &mut Option<String>) -> Result<Space, Error> {
-    if known.is_none() {
-        let info = runtime.image_fs_info(v1::ImageFsInfoRequest {}).await?;
-        *known = info.image_filesystems.into_iter().find_map(|usage| usage.fs_id).map(|id| id.mountpoint);
-    }
-    let unknown = || Error::FileSystem("the runtime does not say which it is".to_owned());
-    let place = known.as_deref().ok_or_else(unknown)?;
-    let system = statvfs(Path::new(place)).map_err(|errno| Error::FileSystem(format!("{place}: {errno}")))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(system.fragment_size());
-    Ok(Space { capacity_bytes: bytes(system.blocks()), available_bytes: bytes(system.blocks_available()) })
+    let place = match known.take() {
+        Some(place) => place,
+        None => disk::images_path(runtime).await?,
+    };
+    Ok(Space::of(Path::new(known.insert(place)))?)
 }
 
 /// How many bytes must become free.
 fn wanted(space: Space) -> u64 {
-    let Space { capacity_bytes, available_bytes } = space;
+    let Space { capacity_bytes, available_bytes, .. } = space;
     let used_percent =
         100 - (available_bytes.min(capacity_bytes) * 100).checked_div(capacity_bytes).unwrap_or(100);
     if used_percent < HIGH {
@@ -175,7 +167,8 @@ mod tests {
 
     #[test]
     fn nothing_goes_below_85_percent_and_above_it_as_much_as_leads_to_80() {
-        let wanted = |available_bytes| wanted(Space { capacity_bytes: 1000, available_bytes });
+        let wanted =
+            |available_bytes| wanted(Space { capacity_bytes: 1000, available_bytes, ..Space::default() });
         assert_eq!([500, 160, 150, 0].map(wanted), [0, 0, 50, 200]);
     }
 

@@ -30,6 +30,7 @@ use crate::{
 mod act;
 mod admit;
 mod cgroups;
+mod disk;
 mod host;
 mod image_gc;
 mod images;
@@ -119,9 +120,9 @@ pub async fn run(
     let port = listener.local_addr().map_or(config.port, |address| address.port());
     let version = runtime.version(cri::v1::VersionRequest::default()).await?;
     let (network_sender, network) = watch::channel(Err("not asked yet".to_owned()));
-    let host = Arc::new(make_host(config, client, runtime, version.runtime_name, network, &cancel));
+    let host = Arc::new(make_host(config, client, runtime, version.runtime_name.clone(), network, &cancel));
     let pods = Pods::default();
-    let keeper = node::Keeper::new(host.clone(), port, network_sender);
+    let keeper = node::Keeper::new(host.clone(), port, version, network_sender);
     let housekeeping = async { tokio::join!(image_gc::run(host.clone()), log_rotation::run(host.clone())) };
     let (node, (), (), _) = tokio::join!(
         keeper.run(cancel.clone()),
@@ -152,7 +153,7 @@ fn make_host(
         services: informers.of::<Service>(),
         references: References::new(client.clone(), cancel.clone()),
         tokens: Tokens::new(client.clone()),
-        cgroups: Cgroups::find(&config.cgroup_root),
+        cgroups: Cgroups::find(&config.cgroup_root, machine.allocatable().milli_cpu),
         node_labels: RwLock::default(),
         facts: host::facts(&config, &machine),
         machine,

@@ -85,9 +85,13 @@ impl Machine {
 }
 
 fn memory(meminfo: &str) -> i64 {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<i64>().ok());
-    kib.unwrap_or(0) * 1024
+    meminfo_bytes(meminfo, "MemTotal:").unwrap_or(0)
+}
+
+/// A line of the kernel's table of memory, in bytes.
+pub(crate) fn meminfo_bytes(table: &str, name: &str) -> Option<i64> {
+    let line = table.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.split_whitespace().next()?.parse::<i64>().ok()? * 1024)
 }
 
 fn storage(path: &Path) -> i64 {

@@ -3,7 +3,7 @@
 //! Input is the machine, the runtime's status and the Node object; output goes to the API and, as the state of the network, to
 //! pod workers. Knows no pods.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use client::{Change, EventType, Informer, Selection};
 use cri::v1;
@@ -20,9 +20,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{Error, host::Host};
+use crate::{Error, disk, host::Host};
 
 mod lease;
+mod pressure;
 mod status;
 
 /// The status is written at least this often, and whenever it changes.
@@ -34,6 +35,8 @@ pub(crate) struct Keeper {
     host: Arc<Host>,
     port: u16,
     nodes: Api<Node>,
+    /// What the runtime calls itself.
+    version: v1::VersionResponse,
     network: watch::Sender<Result<(), String>>,
     /// Our heart's.
     beat: Arc<Notify>,
@@ -42,6 +45,9 @@ pub(crate) struct Keeper {
     reported: Option<NodeStatus>,
     /// What the runtime holds; asked for again when that may have changed, for it has to read them all.
     images: Vec<v1::Image>,
+    /// A path on their file system, once it is known.
+    images_path: Option<PathBuf>,
+    pressure: pressure::Watch,
 }
 
 /// The labels that every node has.
@@ -68,17 +74,25 @@ pub(crate) fn reference(name: &str) -> ObjectReference {
 }
 
 impl Keeper {
-    pub(crate) fn new(host: Arc<Host>, port: u16, network: watch::Sender<Result<(), String>>) -> Self {
+    pub(crate) fn new(
+        host: Arc<Host>,
+        port: u16,
+        version: v1::VersionResponse,
+        network: watch::Sender<Result<(), String>>,
+    ) -> Self {
         let nodes = Api::all(host.client.clone());
         Self {
             host,
             port,
             nodes,
+            version,
             network,
             beat: Arc::default(),
             pod_cidr: None,
             reported: None,
             images: Vec::new(),
+            images_path: None,
+            pressure: pressure::Watch::default(),
         }
     }
 
@@ -212,18 +226,21 @@ impl Keeper {
 
     /// The status as it is now; tells pod workers how the network is.
     async fn status(&mut self, in_api: Option<&NodeStatus>) -> NodeStatus {
-        let runtime = self.host.runtime.as_ref();
-        let version = runtime.version(v1::VersionRequest::default()).await.unwrap_or_default();
-        let state = runtime.status(v1::StatusRequest { verbose: false }).await;
+        self.look_at_version().await;
+        let state = self.host.runtime.status(v1::StatusRequest { verbose: false }).await;
+        let now = Timestamp::now();
+        let measured = pressure::Measured::now(&self.host.config.data_dir, self.images_path.as_deref());
+        let pressure = self.pressure.update(&measured, now);
         let status = status::status(&status::Input {
             host: &self.host,
             port: self.port,
-            version: &version,
+            version: &self.version,
             runtime: state.as_ref(),
             images: &self.images,
+            pressure,
             old: self.reported.as_ref().or(in_api),
             in_api,
-            now: Timestamp::now(),
+            now,
         });
         let network =
             state.map_err(|status| status.message().to_owned()).and_then(|state| status::network(&state));
@@ -235,10 +252,24 @@ impl Keeper {
         status
     }
 
+    /// A runtime may have been replaced by a newer one; one that does not answer is still the one it was.
+    async fn look_at_version(&mut self) {
+        match self.host.runtime.version(v1::VersionRequest::default()).await {
+            Ok(version) => self.version = version,
+            Err(error) => tracing::warn!(error = error.message(), "the runtime does not tell its version"),
+        }
+    }
+
     async fn look_at_images(&mut self) {
         match self.host.runtime.list_images(v1::ListImagesRequest::default()).await {
             Ok(answer) => self.images = answer.images,
             Err(error) => tracing::warn!(error = error.message(), "the runtime does not list its images"),
+        }
+        if self.images_path.is_none() {
+            match disk::images_path(self.host.runtime.as_ref()).await {
+                Ok(path) => self.images_path = Some(path.into()),
+                Err(error) => tracing::warn!(%error, "the disk of the images is not watched"),
+            }
         }
     }
 

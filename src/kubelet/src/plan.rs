@@ -120,7 +120,7 @@ pub(crate) fn plan(input: &Input<'_>) -> Plan {
 
 fn active_deadline(input: &Input<'_>) -> Option<Timestamp> {
     let seconds = pod::spec(input.pod).active_deadline_seconds?;
-    Some(input.started_at? + SignedDuration::from_secs(seconds))
+    Some(pod::after(input.started_at?, seconds))
 }
 
 fn run(input: &Input<'_>, plan: &mut Plan) {
@@ -255,10 +255,10 @@ fn kill(
     grace_s: i64,
     restart: bool,
 ) {
-    let deadline = input.now + SignedDuration::from_secs(grace_s);
+    let deadline = pod::after(input.now, grace_s);
     // What is left of a grace period is counted in whole seconds: a second more or less is the same deadline.
-    let slack = SignedDuration::from_secs(2);
-    if input.memory.killing.get(&container.id).is_some_and(|known| *known <= deadline + slack) {
+    const SLACK_S: i64 = 2;
+    if input.memory.killing.get(&container.id).is_some_and(|known| *known <= pod::after(deadline, SLACK_S)) {
         return;
     }
     let (id, name) = (container.id.clone(), container.name.clone());

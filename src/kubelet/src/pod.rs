@@ -2,6 +2,7 @@
 //!
 //! Input is the API object only; knows nothing of what runs.
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
 
 /// Where in a spec a container stands; it decides when it starts and whether it is restarted.
@@ -133,6 +134,12 @@ fn policy_restarts(policy: &str, exit_code: i32) -> bool {
 pub(crate) fn grace_period(pod: &Pod) -> i64 {
     let requested = pod.metadata.deletion_grace_period_seconds;
     requested.or(spec(pod).termination_grace_period_seconds).unwrap_or(30)
+}
+
+/// `seconds` after `start`. Specs may ask for more than there is time: the end of time is as good.
+pub(crate) fn after(start: Timestamp, seconds: i64) -> Timestamp {
+    let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    start.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(end)
 }
 
 /// Whether the phase says that nothing will run any more.

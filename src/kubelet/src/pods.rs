@@ -32,7 +32,8 @@ pub(crate) struct Pods(Arc<Mutex<HashMap<String, Known>>>);
 struct Known {
     desired: watch::Sender<Desired>,
     poke: Arc<Poke>,
-    is_rejected: bool,
+    /// Why the node does not take it, if so; no worker's end changes that.
+    rejected: Option<Verdict>,
 }
 
 impl Pods {
@@ -163,12 +164,13 @@ impl Dispatcher {
         let known = self.pods.known();
         let others: Vec<Arc<Pod>> = known
             .values()
-            .filter(|known| !known.is_rejected)
+            .filter(|known| known.rejected.is_none())
             .map(|known| known.desired.borrow().pod.clone())
             .filter(|other| !objects::pod::is_terminal(other))
             .collect();
         drop(known);
         let node = Offer {
+            name: self.host.config.node_name.clone(),
             allocatable: self.host.machine.allocatable_amounts(),
             labels: self.host.node_labels(),
             has_apparmor: self.host.machine.has_apparmor,
@@ -183,7 +185,7 @@ impl Dispatcher {
         }
         let poke = Arc::new(Poke::default());
         let (sender, receiver) = watch::channel(desired);
-        let known = Known { desired: sender, poke: poke.clone(), is_rejected: rejected.is_some() };
+        let known = Known { desired: sender, poke: poke.clone(), rejected: rejected.clone() };
         self.pods.known().insert(uid.clone(), known);
         let worker = Worker::new(self.host.clone(), poke, receiver, rejected);
         self.workers.spawn(guarded(worker, uid));
@@ -203,7 +205,7 @@ impl Dispatcher {
         let gone = desired.is_removed;
         if !gone {
             tracing::error!(pod = %pod::full_name(&desired.pod), "a pod's worker ended early and is started again");
-            self.start(uid, desired, None);
+            self.start(uid, desired, known.rejected);
         }
     }
 }

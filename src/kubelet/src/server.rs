@@ -4,7 +4,7 @@
 //! every request is authenticated by certificate or token and authorized by the API server (`auth`). Changes nothing on
 //! the node.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,6 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, get},
 };
+use futures::FutureExt;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -74,6 +75,8 @@ fn router(api: Api) -> Router {
         .route("/attach/{namespace}/{pod}/{container}", any(exec::attach))
         .route("/attach/{namespace}/{pod}/{uid}/{container}", any(exec::attach_by_uid))
         .layer(middleware::from_fn_with_state(api.clone(), authorize))
+        // Outermost: whatever is within may panic.
+        .layer(middleware::from_fn(|request: Request, next: Next| guard(next.run(request))))
         .with_state(api)
 }
 
@@ -112,6 +115,17 @@ async fn connection(acceptor: TlsAcceptor, router: Router, stream: TcpStream) {
     }
 }
 
+/// Turns a panic of whoever answers into an answer, so that the connection is not lost.
+async fn guard(answer: impl Future<Output = Response>) -> Response {
+    // What requests share is behind locks that say themselves what a panic means for them.
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no message)");
+        tracing::error!(panic = text, "a request handler panicked");
+        Error::internal("This request caused kubelet to panic. Look in the logs for details.").into_response()
+    })
+}
+
 async fn authorize(
     State(api): State<Api>,
     Extension(peer): Extension<auth::Peer>,
@@ -121,4 +135,16 @@ async fn authorize(
     let asked = auth::Asked::of(&request);
     api.authorizer.check(&peer, &asked).await?;
     Ok(next.run(request).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_a_handler_is_answered() {
+        let answer = guard(async { panic!("it is asked for") }).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(guard(async { "fine".into_response() }).await.status(), StatusCode::OK);
+    }
 }

@@ -7,6 +7,7 @@
 pub mod bootstrap_token;
 pub mod certificate_request;
 pub mod node;
+pub mod node_selector;
 pub mod owner;
 pub mod pod;
 pub mod resources;

@@ -57,14 +57,6 @@ impl Amounts {
         }
     }
 
-    /// Takes `other` off, resource by resource.
-    pub fn subtract(&mut self, other: &Amounts) {
-        for (name, amount) in &other.0 {
-            let rest = self.0.entry(name.clone()).or_insert(0);
-            *rest = rest.saturating_sub(*amount);
-        }
-    }
-
     /// Raises each resource to what `other` has.
     pub fn raise_to(&mut self, other: &Amounts) {
         for (name, amount) in &other.0 {

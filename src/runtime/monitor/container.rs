@@ -172,12 +172,9 @@ impl Container {
         }
     }
 
-    /// Writes down how it ended and answers when.
-    pub(crate) fn record_exit(&self, code: i32) -> u128 {
-        let at_ns = now_ns();
-        // Without a place to write it, the runtime still hears of it if it is connected; there is nobody else to tell.
-        drop(write_file(&self.directory, "exit", &format!("{code} {at_ns}\n")));
-        at_ns
+    /// How it ended, which is now.
+    pub(crate) fn exit(&self, code: i32) -> Exit {
+        Exit { directory: self.directory.clone(), code, at_ns: now_ns() }
     }
 
     /// Copies what is there of output number `index` to the log; answers it for attached clients. `None` at the end.
@@ -236,6 +233,21 @@ impl Container {
                 }
             }
         }
+    }
+}
+
+/// How a container ended and when.
+pub(crate) struct Exit {
+    directory: PathBuf,
+    pub(crate) code: i32,
+    pub(crate) at_ns: u128,
+}
+
+impl Exit {
+    /// Whether it is written down now, or nobody wants it any more.
+    pub(crate) fn record(&self) -> bool {
+        let text = format!("{} {}\n", self.code, self.at_ns);
+        write_file(&self.directory, "exit", &text).is_ok() || !self.directory.exists()
     }
 }
 

@@ -10,11 +10,13 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 
 use crate::client::{Client, FRAME_RESIZE, FRAME_STDIN, FRAME_STDIN_END};
-use crate::container::{Container, Report, Request};
+use crate::container::{Container, Exit, Report, Request};
 use crate::sys::{self, POLLIN, POLLOUT, PollFd};
 
 /// The socket's name in the sandbox's directory.
 const SOCKET: &str = "monitor.sock";
+/// How often what could not be written is tried again: the disk may have room by then.
+const RETRY_MS: i32 = 1000;
 
 /// Serves until a client says `end` and no container is left.
 pub(crate) fn run(directory: &str) -> io::Result<()> {
@@ -31,6 +33,7 @@ pub(crate) fn run(directory: &str) -> io::Result<()> {
         signals: sys::child_signals()?.into(),
         clients: Vec::new(),
         containers: Vec::new(),
+        unwritten: Vec::new(),
         is_ending: false,
     };
     println!("ready");
@@ -47,6 +50,8 @@ struct Monitor {
     signals: File,
     clients: Vec<Client>,
     containers: Vec<Container>,
+    /// What a runtime that is away now could not be told by file.
+    unwritten: Vec<Exit>,
     is_ending: bool,
 }
 
@@ -55,7 +60,7 @@ impl Monitor {
     /// it is reaped, and its output copied before its exit is told.
     fn turn(&mut self) -> io::Result<()> {
         let mut fds = self.interests();
-        sys::wait_ready(&mut fds)?;
+        sys::wait_ready(&mut fds, if self.unwritten.is_empty() { -1 } else { RETRY_MS })?;
         let ready = |fd: RawFd| fds.iter().any(|p| p.fd == fd && p.revents != 0);
 
         for index in 0..self.containers.len() {
@@ -79,6 +84,7 @@ impl Monitor {
             self.accept();
         }
         self.clients.retain(|client| !client.is_gone);
+        self.unwritten.retain(|exit| !exit.record());
         Ok(())
     }
 
@@ -172,7 +178,11 @@ impl Monitor {
             while output < self.containers[index].outputs.len() && self.copy_once(index, output) {}
         }
         let container = self.containers.remove(index);
-        let at_ns = container.record_exit(code);
+        let exit = container.exit(code);
+        let at_ns = exit.at_ns;
+        if !exit.record() {
+            self.unwritten.push(exit);
+        }
         for client in self.clients.iter_mut().filter(|c| c.attached.as_ref() == Some(&container.id)) {
             client.close();
         }

@@ -99,9 +99,9 @@ fn check(result: c_int) -> io::Result<c_int> {
 }
 
 /// Waits until one of `fds` is ready.
-pub(crate) fn wait_ready(fds: &mut [PollFd]) -> io::Result<()> {
+pub(crate) fn wait_ready(fds: &mut [PollFd], timeout_ms: i32) -> io::Result<()> {
     // SAFETY: the slice is valid for its length during the call.
-    match check(unsafe { poll(fds.as_mut_ptr(), fds.len() as u64, -1) }) {
+    match check(unsafe { poll(fds.as_mut_ptr(), fds.len() as u64, timeout_ms) }) {
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(e),
         _ => Ok(()),
     }

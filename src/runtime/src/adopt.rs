@@ -1,6 +1,7 @@
 //! Taking over what an earlier runtime process left, and listening to monitors from then on.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -8,8 +9,15 @@ use crate::container::{Container, State, life as containers};
 use crate::core::Core;
 use crate::error::Result;
 use crate::monitor::{Monitor, Notice};
+use crate::process::Identity;
 use crate::sandbox::{Sandbox, life as sandboxes};
 use crate::{files, snapshots};
+
+/// How long a monitor that lives may be out of reach: while the machine is short of descriptors, say.
+const CONNECT_TRIES: u32 = 100;
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a monitor may take to tell of a process that is gone.
+const EXIT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Fills the tables from disk. Monitors are connected before states are read: whatever ends later is heard of.
 pub(crate) async fn adopt(core: &Arc<Core>) -> Result<()> {
@@ -22,10 +30,7 @@ pub(crate) async fn adopt(core: &Arc<Core>) -> Result<()> {
         };
         let record = sandbox.record();
         if !record.is_stopped && record.boot_id == core.boot_id {
-            match Monitor::connect(&directory, &id, core.notices.clone()).await {
-                Ok(monitor) => sandbox.set_monitor(Some(monitor)),
-                Err(e) => tracing::warn!(sandbox = id, error = %e, "its monitor does not answer"),
-            }
+            sandbox.set_monitor(connect(core, &sandbox).await);
         }
         core.sandboxes.insert(&id, Arc::new(sandbox));
     }
@@ -33,6 +38,27 @@ pub(crate) async fn adopt(core: &Arc<Core>) -> Result<()> {
         adopt_container(core, &id).await?;
     }
     Ok(())
+}
+
+/// The connection to a sandbox's monitor, if there is one. Without it the containers are ended: no failure but the monitor's own
+/// end may lead to that at once.
+async fn connect(core: &Core, sandbox: &Sandbox) -> Option<Arc<Monitor>> {
+    for _ in 0..CONNECT_TRIES {
+        let error = match Monitor::connect(&sandbox.directory, &sandbox.id, core.notices.clone()).await {
+            Ok(monitor) => return Some(monitor),
+            Err(error) => error,
+        };
+        tracing::warn!(sandbox = sandbox.id, %error, "its monitor does not answer");
+        if !sandbox.monitor_identity().is_some_and(Identity::is_alive) {
+            return None;
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
+    tracing::error!(
+        sandbox = sandbox.id,
+        "its monitor lives but cannot be reached; its containers are ended"
+    );
+    None
 }
 
 async fn adopt_container(core: &Arc<Core>, id: &str) -> Result<()> {
@@ -46,10 +72,24 @@ async fn adopt_container(core: &Arc<Core>, id: &str) -> Result<()> {
         core.sandboxes.find(&container.record.sandbox).is_ok_and(|sandbox| sandbox.has_monitor());
     match container.state() {
         State::Running { .. } if !has_monitor => containers::abandon(core, &container).await,
+        State::Running { identity, .. } if !identity.is_alive() => {
+            tokio::spawn(await_exit(Arc::downgrade(core), container));
+        }
         State::Exited(_) => containers::settle(core, &container).await,
-        _ => {}
+        State::Created | State::Running { .. } => {}
     }
     Ok(())
+}
+
+/// Its process is gone: the monitor is about to say so, or it could not write that down while nobody was there to hear it.
+async fn await_exit(core: Weak<Core>, container: Arc<Container>) {
+    let told = tokio::time::timeout(EXIT_PATIENCE, container.wait_exited()).await;
+    let (Err(_), Some(core)) = (told, core.upgrade()) else { return };
+    if let Ok(State::Exited(outcome)) = State::read(&container.directory) {
+        return containers::finish(&core, &container, outcome.code, outcome.finished_at_ns).await;
+    }
+    tracing::warn!(container = container.record.id, "how it ended is not known");
+    containers::abandon(&core, &container).await;
 }
 
 /// Acts on what monitors say, until the runtime is dropped. Each exit has its own task: one slow clean-up must not

@@ -52,23 +52,24 @@ pub(crate) async fn run(
     timeout: Duration,
 ) -> Result<Finished> {
     let mut running = Command::start(core, container, command, false, false).await?;
-    let (stdout, stderr) = (running.stdout.take(), running.stderr.take());
-    let collect = tokio::spawn(async move { tokio::join!(read_capped(stdout), read_capped(stderr)) });
-    let code = match timeout.is_zero() {
-        true => running.wait().await?,
-        false => match tokio::time::timeout(timeout, running.wait()).await {
-            Ok(code) => code?,
-            Err(_) => {
-                running.kill();
-                collect.abort();
-                return Err(Error::Deadline(format!(
-                    "failed to exec in container: timeout {timeout:?} exceeded: context deadline exceeded"
-                )));
+    let (out, err) = (running.stdout.take(), running.stderr.take());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let code = {
+        let reading = async { tokio::join!(read_capped(out, &mut stdout), read_capped(err, &mut stderr)) };
+        let waiting = running.wait_at_most(timeout);
+        tokio::pin!(reading, waiting);
+        tokio::select! {
+            _ = &mut reading => waiting.await,
+            code = &mut waiting => {
+                if code.is_ok() {
+                    // Whoever still holds the streams after that has nobody who reads them.
+                    drop(tokio::time::timeout(LEFTOVER_TIMEOUT, reading).await);
+                }
+                code
             }
-        },
+        }
     };
-    let (stdout, stderr) =
-        tokio::time::timeout(LEFTOVER_TIMEOUT, collect).await.ok().and_then(Result::ok).unwrap_or_default();
+    let code = code.inspect_err(|_| running.kill())?;
     Ok(Finished { stdout, stderr, code })
 }
 
@@ -162,6 +163,18 @@ impl Command {
                 Answer::Pid(_) | Answer::Terminal(_) => {}
             }
         }
+    }
+
+    /// As `wait`, but not for longer than `patience`, unless that is zero.
+    async fn wait_at_most(&mut self, patience: Duration) -> Result<i32> {
+        if patience.is_zero() {
+            return self.wait().await;
+        }
+        tokio::time::timeout(patience, self.wait()).await.unwrap_or_else(|_| {
+            Err(Error::Deadline(format!(
+                "failed to exec in container: timeout {patience:?} exceeded: context deadline exceeded"
+            )))
+        })
     }
 
     pub(crate) fn kill(&self) {
@@ -269,14 +282,12 @@ fn set_nonblocking(fd: &OwnedFd) -> Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop).at("use", "the terminal")
 }
 
-async fn read_capped(stream: Option<pipe::Receiver>) -> Vec<u8> {
-    let Some(mut stream) = stream else { return Vec::new() };
-    let mut kept = Vec::new();
+async fn read_capped(stream: Option<pipe::Receiver>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
     let mut buffer = vec![0; 32 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut buffer).await {
         let room = OUTPUT_LIMIT_BYTES - kept.len();
         // What is too much is still read, or the command would wait for ever.
         kept.extend_from_slice(&buffer[..count.min(room)]);
     }
-    kept
 }

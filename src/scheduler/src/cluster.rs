@@ -167,7 +167,7 @@ mod tests {
         })
     }
 
-    fn used(cluster: &Cluster, node: &str) -> i64 {
+    fn used(cluster: &Cluster, node: &str) -> i128 {
         cluster.nodes[node].requested.get("cpu")
     }
 

@@ -7,14 +7,42 @@ use objects::resources::Amounts;
 
 use crate::pod_info::PodInfo;
 
+/// Sums of what pods request, by resource. Wider than what one pod can request, so that a sum never overflows and what
+/// was added can be taken off again, whatever else came and went meanwhile.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Requested(HashMap<String, i128>);
+
+impl Requested {
+    /// The sum for one resource, 0 where nothing requests it.
+    pub(crate) fn get(&self, name: &str) -> i128 {
+        self.0.get(name).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, amounts: &Amounts) {
+        for (name, amount) in amounts.iter() {
+            *self.entry(name) += i128::from(amount);
+        }
+    }
+
+    fn subtract(&mut self, amounts: &Amounts) {
+        for (name, amount) in amounts.iter() {
+            *self.entry(name) -= i128::from(amount);
+        }
+    }
+
+    fn entry(&mut self, name: &str) -> &mut i128 {
+        self.0.entry(name.to_owned()).or_insert(0)
+    }
+}
+
 /// A node as the scheduler sees it: kept up to date pod by pod, never summed anew.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeInfo {
     /// Absent while pods are known to run on a node that is not (or no longer) known itself.
     pub(crate) node: Option<Arc<Node>>,
     pub(crate) allocatable: Amounts,
-    pub(crate) requested: Amounts,
-    pub(crate) non_zero: [i64; 2],
+    pub(crate) requested: Requested,
+    pub(crate) non_zero: [i128; 2],
     /// By UID; bound ones and those about to be.
     pub(crate) pods: HashMap<String, Arc<PodInfo>>,
 }
@@ -39,7 +67,7 @@ impl NodeInfo {
         self.remove(pod.uid());
         self.requested.add(&pod.requests);
         for (sum, own) in self.non_zero.iter_mut().zip(pod.non_zero) {
-            *sum = sum.saturating_add(own);
+            *sum += i128::from(own);
         }
         self.pods.insert(pod.uid().to_owned(), pod);
     }
@@ -49,8 +77,38 @@ impl NodeInfo {
         let pod = self.pods.remove(uid)?;
         self.requested.subtract(&pod.requests);
         for (sum, own) in self.non_zero.iter_mut().zip(pod.non_zero) {
-            *sum = sum.saturating_sub(own);
+            *sum -= i128::from(own);
         }
         Some(pod)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plugins::testing::named_pod;
+
+    fn asking(name: &str, amount: &str) -> Arc<PodInfo> {
+        let resources = json!({"requests": {"cpu": amount, "memory": amount}});
+        let spec = json!({"containers": [{"name": "c", "resources": resources}]});
+        Arc::new(named_pod("default", name, json!({}), spec))
+    }
+
+    #[test]
+    fn sums_are_what_they_were_after_a_pod_that_asks_for_more_than_there_can_be() {
+        let mut node = NodeInfo::default();
+        node.add(asking("small", "2"));
+        let before = (node.requested.get("cpu"), node.requested.get("memory"), node.non_zero);
+        for uid in ["huge", "huger"] {
+            node.add(asking(uid, "9000000000000000000"));
+        }
+        assert!(node.requested.get("memory") > i128::from(i64::MAX));
+        for uid in ["huge", "huger"] {
+            node.remove(uid);
+        }
+        assert_eq!((node.requested.get("cpu"), node.requested.get("memory"), node.non_zero), before);
+        assert_eq!((node.requested.get("cpu"), node.requested.get("memory")), (2000, 2));
     }
 }

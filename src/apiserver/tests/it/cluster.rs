@@ -1,6 +1,7 @@
 //! A server of its own for each test, and a client that says who it is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use apiserver::{ApiServer, Body, Config, InProcess, KubeletClient, ServiceAccountKeys, User};
 use bytes::Bytes;
@@ -61,6 +62,11 @@ impl Cluster {
 
     /// A server over what is there already.
     pub(crate) async fn over(store: Store) -> Cluster {
+        Cluster::keeping_events(store, apiserver::EVENT_TTL).await
+    }
+
+    /// As `over`, with events that expire after another time.
+    pub(crate) async fn keeping_events(store: Store, event_ttl: Duration) -> Cluster {
         let pki = Pki::new();
         let (certificate, key) = pki.issue("kube-apiserver-kubelet-client", Some("system:masters"));
         let signing_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap().serialize_pem();
@@ -85,6 +91,7 @@ impl Cluster {
                 git_version: "v1.36.3".to_owned(),
                 ..apiserver::VersionInfo::default()
             },
+            event_ttl,
         };
         Cluster { server: ApiServer::new(config).await.unwrap(), store, pki, signing_key }
     }

@@ -5,20 +5,24 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Client, Cluster, MAPS};
 
-struct Watch {
+pub(crate) struct Watch {
     body: apiserver::Body,
     pending: String,
 }
 
 impl Watch {
     async fn open(client: &Client, query: &str) -> Watch {
-        let response = client.open(&format!("GET {MAPS}?watch=1&{query}"), &[], "").await;
+        Watch::of(client, MAPS, query).await
+    }
+
+    pub(crate) async fn of(client: &Client, path: &str, query: &str) -> Watch {
+        let response = client.open(&format!("GET {path}?watch=1&{query}"), &[], "").await;
         assert_eq!(response.status(), 200);
         Watch { body: response.into_body(), pending: String::new() }
     }
 
     /// The next event; `None` at the end.
-    async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((line, rest)) = self.pending.split_once('\n') {
                 let event = serde_json::from_str(line).unwrap();
@@ -31,7 +35,7 @@ impl Watch {
     }
 
     /// Type and name of the next event.
-    async fn expect(&mut self, expected: &str) -> Value {
+    pub(crate) async fn expect(&mut self, expected: &str) -> Value {
         let event = self.next().await.unwrap();
         let name = event["object"]["metadata"]["name"].as_str().unwrap_or("-");
         assert_eq!(format!("{} {name}", event["type"].as_str().unwrap()), expected, "{event}");

@@ -42,6 +42,19 @@ async fn of_several_delays_the_shortest_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delay_that_no_clock_can_tell_is_a_long_one() {
+    let queue = Queue::new();
+    for seconds in [i64::MAX as u64, u64::MAX] {
+        queue.add_after("patient", Duration::from_secs(seconds));
+    }
+    queue.add_after("soon", Duration::from_secs(1));
+    assert_eq!(queue.next().await, Some("soon"));
+    assert!(timeout(Duration::from_secs(60), queue.next()).await.is_err(), "the other one still waits");
+    queue.add("patient");
+    assert_eq!(queue.next().await, Some("patient"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_delay_doubles_with_each_failure_until_forgotten() {
     let queue = Queue::new();
     for expected in [5, 10, 20, 40] {

@@ -139,6 +139,7 @@ fn api_config(instance: &Instance, store: store::Store) -> anyhow::Result<apiser
             ca: instance.pki.authority.clone().into_bytes(),
         },
         version: version(),
+        event_ttl: apiserver::EVENT_TTL,
     })
 }
 

@@ -44,7 +44,8 @@ impl Cluster {
 }
 
 pub(crate) fn config(bind: IpAddr, port: u16, upstream: Vec<SocketAddr>) -> Config {
-    Config { bind, port, domain: "cluster.local".into(), upstream }
+    let clients = vec!["127.0.0.1/32".parse().unwrap()];
+    Config { bind, port, domain: "cluster.local".into(), upstream, clients }
 }
 
 /// Asks again until it is so.

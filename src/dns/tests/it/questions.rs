@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     cluster::{Cluster, config, described, eventually, service},
-    resolver::{outside, over_tcp, over_udp, question, with_edns},
+    resolver::{outside, over_tcp, over_udp, over_udp_from, question, with_edns},
 };
 
 #[tokio::test]
@@ -122,6 +122,19 @@ async fn what_is_not_understood_is_said_so() {
     assert_eq!(over_udp(cluster.server, &chaos).await.metadata.response_code, ResponseCode::Refused);
     let transfer = question("cluster.local.", RecordType::AXFR);
     assert_eq!(over_tcp(cluster.server, &transfer).await.metadata.response_code, ResponseCode::Refused);
+}
+
+#[tokio::test]
+async fn strangers_are_refused_whatever_they_ask() {
+    let cluster = Cluster::new(vec![outside().await]).await;
+    for name in ["web.default.svc.cluster.local.", "9.0.96.10.in-addr.arpa.", "www.example.com."] {
+        let asked = question(name, RecordType::ANY);
+        let ours = over_udp(cluster.server, &asked).await;
+        assert_ne!(ours.metadata.response_code, ResponseCode::Refused, "{name}");
+        let answer = over_udp_from("127.0.0.2", cluster.server, &asked).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::Refused, "{name}");
+        assert_eq!((answer.answers.len(), answer.authorities.len()), (0, 0));
+    }
 }
 
 #[tokio::test]

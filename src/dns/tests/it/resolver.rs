@@ -40,7 +40,7 @@ pub(crate) fn pass_on(relay: UdpSocket, to: SocketAddr) -> (Arc<AtomicUsize>, Jo
             let (relay, request) = (relay.clone(), buffer[..length].to_vec());
             // Each on its own, so that one that comes back does not wait for itself.
             tokio::spawn(async move {
-                let answer = exchange(to, &request).await;
+                let answer = exchange("127.0.0.1", to, &request).await;
                 relay.send_to(&answer, client).await.unwrap();
             });
         }
@@ -104,11 +104,15 @@ pub(crate) fn with_edns(mut message: Message, payload: u16, version: u8) -> Mess
 }
 
 pub(crate) async fn over_udp(server: SocketAddr, question: &Message) -> Message {
-    Message::from_vec(&exchange(server, &question.to_vec().unwrap()).await).unwrap()
+    over_udp_from("127.0.0.1", server, question).await
 }
 
-async fn exchange(server: SocketAddr, request: &[u8]) -> Vec<u8> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+pub(crate) async fn over_udp_from(client: &str, server: SocketAddr, question: &Message) -> Message {
+    Message::from_vec(&exchange(client, server, &question.to_vec().unwrap()).await).unwrap()
+}
+
+async fn exchange(client: &str, server: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let socket = UdpSocket::bind((client, 0)).await.unwrap();
     socket.connect(server).await.unwrap();
     socket.send(request).await.unwrap();
     let mut buffer = [0; 5000];

@@ -37,7 +37,7 @@ impl Actor<'_> {
         let pulled = self.memory.container(&spec.name).image_ref.clone();
         let policy = spec.image_pull_policy.as_deref().unwrap_or("IfNotPresent");
         if pulled.is_none() && policy == "Always" {
-            self.pull(spec, role);
+            self.pull(spec, role)?;
             return Ok(None);
         }
         let name = pulled.as_deref().unwrap_or(&full_name);
@@ -63,13 +63,14 @@ impl Actor<'_> {
                 Err(("ErrImageNeverPull", message))
             }
             None => {
-                self.pull(spec, role);
+                self.pull(spec, role)?;
                 Ok(None)
             }
         }
     }
 
-    fn pull(&mut self, spec: &Container, role: Role) {
+    fn pull(&mut self, spec: &Container, role: Role) -> Result<(), Failure> {
+        let sandbox = self.sandbox_config(0).map_err(|message| ("CreateContainerConfigError", message))?;
         let known = self.memory.container(&spec.name);
         known.is_pulling = true;
         known.image_ref = None;
@@ -77,13 +78,13 @@ impl Actor<'_> {
         let message = format!("Pulling image {image:?}");
         self.host.container_event(self.pod, (role, &spec.name), Normal, "Pulling", message);
         let secrets = self.held.pull_secrets(self.pod);
-        let sandbox = self.sandbox_config(0).unwrap_or_default();
         let (runtime, name) = (self.host.runtime.clone(), spec.name.clone());
         self.jobs.spawn(async move {
             let secrets = secrets.await;
             let result = images::pull(runtime.as_ref(), &image, &secrets, sandbox).await;
             Done::Pulled { name, role, result }
         });
+        Ok(())
     }
 
     pub(super) fn pulled(&mut self, name: &str, role: Role, result: Result<images::Pulled, images::Failure>) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use client::EventType::{Normal, Warning};
 use cri::v1;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{Actor, Done, hook};
 use crate::{
@@ -19,7 +19,7 @@ impl Actor<'_> {
         let found = pod::container(pod::spec(self.pod), &kill.name);
         let role = found.as_ref().map_or(Role::Regular, |(role, _)| *role);
         let again = self.memory.killing.contains_key(&kill.id);
-        let deadline = Timestamp::now() + SignedDuration::from_secs(kill.grace_s);
+        let deadline = pod::after(Timestamp::now(), kill.grace_s);
         self.memory.killing.insert(kill.id.clone(), deadline);
         if kill.restart {
             self.memory.container(&kill.name).restart_asked = true;

@@ -14,6 +14,7 @@ use k8s_openapi::{
 
 use objects::resources::Amounts;
 
+use super::pressure::Pressure;
 use crate::{host::Host, machine::MAX_PODS, status::whole_second};
 
 /// More images, and more names of one, are not listed.
@@ -26,6 +27,7 @@ pub(super) struct Input<'a> {
     pub version: &'a v1::VersionResponse,
     pub runtime: Result<&'a v1::StatusResponse, &'a cri::Status>,
     pub images: &'a [v1::Image],
+    pub pressure: Pressure,
     /// The status before, for transition times.
     pub old: Option<&'a NodeStatus>,
     /// What the API has, with what others put there.
@@ -180,13 +182,10 @@ fn conditions(input: &Input<'_>) -> Vec<NodeCondition> {
         Ok(()) => ("True", "KubeletReady", "kubelet is posting ready status"),
         Err(why) => ("False", "KubeletNotReady", why.as_str()),
     };
-    let parts = [
-        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-        ("Ready", status, reason, message),
-    ];
-    parts.map(|(type_, status, reason, message)| one_condition(input, type_, status, reason, message)).into()
+    let parts = input.pressure.conditions().into_iter().chain([("Ready", status, reason, message)]);
+    parts
+        .map(|(type_, status, reason, message)| one_condition(input, type_, status, reason, message))
+        .collect()
 }
 
 fn one_condition(input: &Input<'_>, type_: &str, status: &str, reason: &str, message: &str) -> NodeCondition {
@@ -239,6 +238,9 @@ pub(super) fn transitions(old: Option<&NodeStatus>, new: &NodeStatus) -> Vec<&'s
         new.conditions.iter().flatten().filter(|now| before(&now.type_).as_ref() != Some(&now.status));
     changed
         .filter_map(|now| match (now.type_.as_str(), now.status.as_str()) {
+            ("MemoryPressure", "True") => Some("NodeHasInsufficientMemory"),
+            ("DiskPressure", "True") => Some("NodeHasDiskPressure"),
+            ("PIDPressure", "True") => Some("NodeHasInsufficientPID"),
             ("MemoryPressure", "False") => Some("NodeHasSufficientMemory"),
             ("DiskPressure", "False") => Some("NodeHasNoDiskPressure"),
             ("PIDPressure", "False") => Some("NodeHasSufficientPID"),

@@ -1,7 +1,5 @@
 //! The way down: stop the containers, then the sandbox, then take everything away.
 
-use jiff::SignedDuration;
-
 use super::{Input, Plan, Step, kill};
 use crate::{
     observed::Container,
@@ -60,6 +58,6 @@ pub(super) fn kill_all(input: &Input<'_>, plan: &mut Plan) {
 fn remaining_grace(input: &Input<'_>) -> i64 {
     let total = if input.is_removed { MINIMUM_GRACE_S } else { pod::grace_period(input.pod) };
     let since = input.memory.stopping_since.unwrap_or(input.now);
-    let left = (since + SignedDuration::from_secs(total)).duration_since(input.now);
+    let left = pod::after(since, total).duration_since(input.now);
     left.as_secs().max(MINIMUM_GRACE_S)
 }

@@ -293,6 +293,27 @@ fn only_the_newest_dead_container_of_a_name_is_kept() {
 }
 
 #[test]
+fn a_period_longer_than_there_is_time_is_as_good_as_for_ever() {
+    let spec = json!({
+        "containers": [{"name": "web", "image": "i"}],
+        "terminationGracePeriodSeconds": i64::MAX,
+        "activeDeadlineSeconds": i64::MAX,
+    });
+    let left = Timestamp::MAX.as_second() - NOW;
+    let mut deleted = scene(spec.clone()).sandbox().running("web");
+    deleted.metadata =
+        json!({"deletionTimestamp": "9999-12-30T22:00:00Z", "deletionGracePeriodSeconds": i64::MAX});
+    check(&deleted, &[&format!("kill:web0:{left}s")], &[], None);
+    deleted.memory.killing.insert("web0".into(), Timestamp::MAX);
+    check(&deleted, &[], &[], None);
+
+    let mut unhealthy = scene(spec).sandbox().running("web");
+    let failed = Verdicts { liveness: Some(Outcome::Failure), ..Verdicts::default() };
+    unhealthy.memory.probes.insert("web0".into(), failed);
+    check(&unhealthy, &[&format!("kill:web0:{}s", i64::MAX)], &[], Some(Timestamp::MAX.as_second()));
+}
+
+#[test]
 fn a_pod_past_its_deadline_is_failed() {
     let mut pod = web().sandbox().running("web");
     pod.spec["activeDeadlineSeconds"] = json!(101);

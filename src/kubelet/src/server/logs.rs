@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use serde::Deserialize;
 use tokio::sync::mpsc;
@@ -118,7 +118,7 @@ fn waiting_reason(pod: &Pod, name: &str) -> Option<String> {
 
 fn filter(options: &Options) -> Result<Filter, Error> {
     let since_seconds =
-        options.since_seconds.map(|seconds| Timestamp::now() - SignedDuration::from_secs(seconds));
+        options.since_seconds.map(|seconds| pod::after(Timestamp::now(), seconds.saturating_neg()));
     let since_time = match options.since_time.as_deref() {
         None | Some("") => None,
         Some(text) => {

@@ -12,6 +12,8 @@ const MIN_SHARES: i64 = 2;
 const MAX_SHARES: i64 = 262_144;
 const QUOTA_PERIOD_US: i64 = 100_000;
 const MIN_QUOTA_US: i64 = 1_000;
+/// The kernel takes no more (`max_cfs_runtime`: 2^44 ns).
+const MAX_QUOTA_US: i64 = (1 << 44) / 1000;
 const GUARANTEED_OOM_SCORE: i64 = -997;
 const BEST_EFFORT_OOM_SCORE: i64 = 1000;
 
@@ -27,14 +29,14 @@ pub(crate) fn value(quantity: &Quantity) -> i64 {
 
 /// CPU in thousandths as `cpu.shares`.
 pub(crate) fn shares(milli_cpu: i64) -> i64 {
-    (milli_cpu * 1024 / 1000).clamp(MIN_SHARES, MAX_SHARES)
+    (milli_cpu.saturating_mul(1024) / 1000).clamp(MIN_SHARES, MAX_SHARES)
 }
 
 /// CPU in thousandths as CFS quota per [`QUOTA_PERIOD_US`]; 0 for no limit.
 pub(crate) fn quota(milli_cpu: i64) -> i64 {
     match milli_cpu {
         0 => 0,
-        milli => (milli * QUOTA_PERIOD_US / 1000).max(MIN_QUOTA_US),
+        milli => (milli.saturating_mul(QUOTA_PERIOD_US) / 1000).clamp(MIN_QUOTA_US, MAX_QUOTA_US),
     }
 }
 
@@ -97,7 +99,7 @@ fn oom_score(pod: &Pod, container: &Container, memory_bytes: i64) -> i64 {
         "BestEffort" => return BEST_EFFORT_OOM_SCORE,
         _ => {}
     }
-    let score = |bytes: i64| 1000 - 1000 * bytes / memory_bytes.max(1);
+    let score = |bytes: i64| 1000 - bytes.saturating_mul(1000) / memory_bytes.max(1);
     let requested = |c: &Container| request(c.resources.as_ref(), "memory").map_or(0, value);
     let mut own = score(requested(container));
     if pod::is_sidecar(container) {
@@ -143,6 +145,13 @@ mod tests {
         let both = json!({"cpu": "250m", "memory": "64Mi"});
         check(json!({"requests": both, "limits": both}), 256, 25_000, 64 << 20, -997);
         check(json!({"limits": {"cpu": "1m"}}), 2, 1000, 0, 999);
+    }
+
+    #[test]
+    fn amounts_that_no_machine_has_do_not_wrap() {
+        let most =
+            json!({"limits": {"cpu": i64::MAX.to_string()}, "requests": {"memory": i64::MAX.to_string()}});
+        check(most, MAX_SHARES, MAX_QUOTA_US, 0, 3);
     }
 
     #[test]

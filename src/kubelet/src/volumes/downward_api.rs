@@ -35,7 +35,7 @@ impl super::Plugin for Plugin {
         let fs_group = fs_group(cx.pod);
         let dir = cx.dir.clone();
         blocking(move || {
-            tmpfs::ensure(&dir, None)?;
+            tmpfs::ensure(&dir, tmpfs::PLAIN)?;
             atomic::write(&dir, &files, fs_group)
         })
         .await?;

@@ -39,7 +39,7 @@ impl super::Plugin for Plugin {
         let fs_group = config_map::fs_group(cx.pod);
         let dir = cx.dir.clone();
         blocking(move || {
-            tmpfs::ensure(&dir, None)?;
+            tmpfs::ensure(&dir, tmpfs::PLAIN)?;
             atomic::write(&dir, &files, fs_group)
         })
         .await?;

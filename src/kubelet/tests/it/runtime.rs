@@ -27,6 +27,8 @@ pub(crate) struct Books {
     pub(crate) exec_exit_code: i32,
     /// Where the streams of an exec are served.
     pub(crate) exec_url: String,
+    /// Whoever asks for this pod's sandboxes next panics.
+    pub(crate) panics_for: Option<String>,
     clock: i64,
     count: usize,
 }
@@ -193,6 +195,9 @@ impl cri::Runtime for Runtime {
         request: v1::ListPodSandboxRequest,
     ) -> Result<v1::ListPodSandboxResponse, Status> {
         let wanted = request.filter.unwrap_or_default().label_selector;
+        let uid = wanted.get("io.kubernetes.pod.uid");
+        let panics = self.books(|books| books.panics_for.take_if(|panics_for| Some(&*panics_for) == uid));
+        assert_eq!(panics, None, "it is asked for");
         let items = self.books(|books| {
             let found = books.sandboxes.iter().filter(|sandbox| matches(&wanted, &sandbox.labels));
             let listed = found.map(|sandbox| v1::PodSandbox {

@@ -32,6 +32,9 @@ async fn logs_are_served_to_those_who_may_read_them() {
         (code, text.as_str()),
         (403, "Forbidden (user=nobody, verb=get, resource=nodes, subresource=proxy)\n")
     );
+    // Longer than there has been time: everything.
+    let path_of_all = "/containerLogs/default/web/web?sinceSeconds=9223372036854775807";
+    assert_eq!(get(path_of_all, Some("admin")).await, (200, "hello\n".into()));
     assert_eq!(get(path, None).await.0, 401);
     assert_eq!(get("/containerLogs/default/web/other", Some("admin")).await.0, 404);
     let (code, pods) = get("/pods", Some("admin")).await;

@@ -40,7 +40,8 @@ async fn a_pod_runs_with_its_environment_and_volumes() {
         .api
         .put(configs, json!({"metadata": {"name": "cm", "namespace": "default"}, "data": {"k": "new"}}));
     crate::cluster::soon(async {
-        while std::fs::read_to_string(&file).unwrap() != "new" {
+        // Whoever is on the way to the old one when that is replaced finds it gone.
+        while !std::fs::read_to_string(&file).is_ok_and(|text| text == "new") {
             tokio::task::yield_now().await;
         }
     })
@@ -96,6 +97,23 @@ async fn a_pod_that_does_not_fit_is_rejected() {
     let cluster = Cluster::ready().await;
     let resources = json!({"requests": {"cpu": "100000"}});
     cluster.pod("big", json!({"containers": [{"name": "c", "image": "present", "resources": resources}]}));
+    let pod = cluster.until_status("big", "/phase", json!("Failed")).await;
+    assert_eq!(pod["status"]["reason"], "OutOfcpu");
+    assert!(cluster.runtime.container("c").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_that_was_refused_stays_refused_when_its_worker_panics() {
+    let cluster = Cluster::ready().await;
+    cluster.runtime.books(|books| books.panics_for = Some("uid-of-big".into()));
+    let resources = json!({"requests": {"cpu": "100000"}});
+    cluster.pod("big", json!({"containers": [{"name": "c", "image": "present", "resources": resources}]}));
+    crate::cluster::soon(async {
+        while cluster.runtime.books(|books| books.panics_for.is_some()) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let pod = cluster.until_status("big", "/phase", json!("Failed")).await;
     assert_eq!(pod["status"]["reason"], "OutOfcpu");
     assert!(cluster.runtime.container("c").is_none());

@@ -65,7 +65,7 @@ impl Outcome {
 impl State {
     /// What the files in a container's directory say. A process that is gone without a word still counts as running here:
     /// its monitor may be about to write.
-    pub(super) fn read(directory: &Path) -> Result<Self> {
+    pub(crate) fn read(directory: &Path) -> Result<Self> {
         if let Some(outcome) = files::read_json(&directory.join(OUTCOME_FILE))? {
             return Ok(Self::Exited(outcome));
         }

@@ -1,6 +1,6 @@
 //! A runtime that goes and comes back, and monitors that do not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cri::{Runtime, v1};
 
@@ -66,10 +66,83 @@ async fn a_monitor_that_died_meanwhile_is_noticed_on_return() {
     assert_eq!(machine.ended(&id).await.reason, "Unknown");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_that_cannot_be_reached_for_a_moment_costs_no_container() {
+    let mut machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
+    let before = machine.status(&id).await;
+    machine.close();
+    let directory = machine.root.join("runtime/sandboxes").join(&sandbox);
+    let (here, away) = (directory.join("monitor.sock"), directory.join("monitor.away"));
+    std::fs::rename(&here, &away).unwrap();
+    let back = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        std::fs::rename(away, here).unwrap();
+    });
+    machine.open().await;
+    back.join().unwrap();
+    assert_eq!(machine.status(&id).await, before);
+    assert_eq!(machine.shell(&id, "echo still here").await, "still here\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_whose_end_could_not_be_written_down_has_ended_all_the_same() {
+    let mut machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
+    machine.close();
+    end_unwritten(&machine, &id).await;
+    machine.open().await;
+    let status = machine.ended(&id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (255, "Unknown"));
+    machine.remove_sandbox(&sandbox).await;
+    assert_eq!(machine.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_could_not_be_written_down_is_as_soon_as_it_can() {
+    let mut machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
+    machine.close();
+    let directory = end_unwritten(&machine, &id).await;
+    std::fs::remove_dir(directory.join("exit.tmp")).unwrap();
+    let written = async {
+        while !directory.join("exit").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    machine.open().await;
+    let status = machine.ended(&id).await;
+    assert_eq!((status.exit_code, status.reason.as_str()), (137, "Error"));
+}
+
+/// Kills a container while its monitor cannot write (as good as a full disk), and waits until it has tried.
+async fn end_unwritten(machine: &Machine, id: &str) -> PathBuf {
+    let directory = machine.root.join("runtime/containers").join(id);
+    std::fs::create_dir(directory.join("exit.tmp")).unwrap();
+    let pid = std::fs::read_to_string(directory.join("pid")).unwrap();
+    let pid = pid.split(' ').next().unwrap().parse().unwrap();
+    kill(pid);
+    let reaped = async {
+        while Path::new(&format!("/proc/{pid}")).exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reaped).await.unwrap();
+    directory
+}
+
 fn kill_monitor(machine: &Machine, sandbox: &str) {
     let record = machine.root.join("runtime/sandboxes").join(sandbox).join("sandbox.json");
     let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
-    let pid = record["monitor"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap();
+    kill(record["monitor"].as_str().unwrap().split(' ').next().unwrap().parse().unwrap());
+}
+
+/// Kills a process and waits until it is gone.
+fn kill(pid: i32) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     let gone = |pid: i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

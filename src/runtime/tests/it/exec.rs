@@ -73,7 +73,8 @@ async fn a_process_left_behind_does_not_hold_up_the_answer() {
     let sandbox = machine.sandbox().await;
     let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
     let before = Instant::now();
-    assert_eq!(machine.exec(&id, &["sh", "-c", "sleep 60 & echo ok"]).await.unwrap().exit_code, 0);
+    let answer = machine.exec(&id, &["sh", "-c", "sleep 60 & echo ok"]).await.unwrap();
+    assert_eq!((answer.exit_code, &answer.stdout[..]), (0, &b"ok\n"[..]));
     assert!(before.elapsed() < Duration::from_secs(20));
 }
 

@@ -13,7 +13,7 @@ impl NodeScore for NodeResourcesBalancedAllocation {
     /// Between 50 and 100: around 75 where the balance stays, more where it gets better. Pods without requests have no
     /// influence on it.
     fn score(&self, pod: &PodInfo, node: &NodeInfo) -> i64 {
-        let own = ["cpu", "memory"].map(|name| pod.requests.get(name));
+        let own = ["cpu", "memory"].map(|name| i128::from(pod.requests.get(name)));
         if own == [0, 0] {
             return 0;
         }
@@ -26,7 +26,7 @@ impl NodeScore for NodeResourcesBalancedAllocation {
 }
 
 /// 100 where the shares in use are equal, less the further they lie apart (by their standard deviation).
-fn balance(used: [i64; 2], whole: [i64; 2]) -> i64 {
+fn balance(used: [i128; 2], whole: [i64; 2]) -> i64 {
     let shares: Vec<f64> = (0..2)
         .filter(|place| whole[*place] != 0)
         .map(|place| (used[place] as f64 / whole[place] as f64).min(1.0))
@@ -58,5 +58,13 @@ mod tests {
         let nodes = [empty, cpu_heavy];
         check_scores(&NodeResourcesBalancedAllocation, &asking("0", "4Gi"), &nodes, &[65, 85]);
         check_scores(&NodeResourcesBalancedAllocation, &pod(json!({})), &nodes, &[0, 0]);
+    }
+
+    #[test]
+    fn pods_that_ask_for_more_than_there_can_be_leave_a_balance() {
+        let mut node = node(json!({"status": {"allocatable": {"cpu": "1", "memory": "1Gi"}}}));
+        let huge = asking("9000000000000000", "9000000000000000000");
+        node.add(Arc::new(huge.clone()));
+        assert_eq!(NodeResourcesBalancedAllocation.score(&huge, &node), 75);
     }
 }

@@ -23,7 +23,7 @@ impl NodeFilter for NodeResourcesFit {
         }
         for (name, amount) in pod.requests.iter().filter(|(_, amount)| *amount > 0) {
             let whole = node.allocatable.get(name);
-            if amount > whole - node.requested.get(name) {
+            if i128::from(amount) > i128::from(whole) - node.requested.get(name) {
                 reasons.push(format!("Insufficient {name}"));
                 unresolvable |= amount > whole;
             }
@@ -45,20 +45,18 @@ impl NodeScore for NodeResourcesFit {
     /// The mean share of CPU and memory left over.
     fn score(&self, pod: &PodInfo, node: &NodeInfo) -> i64 {
         let whole = ["cpu", "memory"].map(|name| node.allocatable.get(name));
-        let requested = [node.non_zero[0] + pod.non_zero[0], node.non_zero[1] + pod.non_zero[1]];
+        let [cpu, memory] = pod.non_zero.map(i128::from);
+        let requested = [node.non_zero[0] + cpu, node.non_zero[1] + memory];
         let known = requested.into_iter().zip(whole).filter(|(_, whole)| *whole != 0);
-        let shares: Vec<i64> = known.map(|(requested, whole)| left_over(requested, whole)).collect();
+        let shares: Vec<i64> = known.map(|(requested, whole)| left_over(requested, whole.into())).collect();
         shares.iter().sum::<i64>() / i64::try_from(shares.len().max(1)).unwrap_or(1)
     }
 }
 
-fn left_over(requested: i64, whole: i64) -> i64 {
+fn left_over(requested: i128, whole: i128) -> i64 {
     match requested > whole {
         true => 0,
-        false => {
-            i64::try_from(i128::from(whole - requested) * i128::from(MAX_NODE_SCORE) / i128::from(whole))
-                .unwrap_or(0)
-        }
+        false => i64::try_from((whole - requested) * i128::from(MAX_NODE_SCORE) / whole).unwrap_or(0),
     }
 }
 
@@ -101,6 +99,16 @@ mod tests {
         assert_eq!(verdict, Verdict::Unschedulable(vec!["Insufficient cpu".into()]));
         let verdict = NodeResourcesFit.filter(&asking("2", "1Mi"), &node);
         assert_eq!(verdict, Verdict::Unresolvable(vec!["Insufficient cpu".into()]));
+    }
+
+    #[test]
+    fn nothing_is_left_where_pods_ask_for_more_than_there_can_be() {
+        let mut node = having("1", "1Gi", "10");
+        node.add(Arc::new(asking("9000000000000000", "9000000000000000000")));
+        let huge = asking("9000000000000000", "9000000000000000000");
+        let reasons = vec!["Insufficient cpu".into(), "Insufficient memory".into()];
+        assert_eq!(NodeResourcesFit.filter(&huge, &node), Verdict::Unresolvable(reasons));
+        assert_eq!(NodeResourcesFit.score(&huge, &node), 0);
     }
 
     #[test]
