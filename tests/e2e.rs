@@ -12,6 +12,7 @@ mod structure;
 
 mod agent;
 mod compare;
+mod deletion;
 mod deployment;
 mod failure;
 mod kill;
