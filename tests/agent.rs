@@ -14,14 +14,14 @@ fn server() -> String {
 }
 
 /// An agent on the machine beside the cluster's, with the image that its pods need.
-struct Agent {
+pub(crate) struct Agent {
     namespace: PathBuf,
     data: PathBuf,
     process: Option<Child>,
 }
 
 impl Agent {
-    fn new(cluster: &Cluster) -> Self {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
         Self { namespace: cluster.host.neighbour(), data: scratch("agent"), process: None }
     }
 
@@ -48,9 +48,10 @@ impl Agent {
         self.process = Some(child);
     }
 
-    fn join(&mut self, cluster: &Cluster) {
-        let token = token(cluster, &[]);
-        self.start(&["--server", &server(), "--token", &token, "--node-name", "node-2"]);
+    pub(crate) fn join(&mut self, cluster: &Cluster) {
+        let file = self.data.with_extension("token");
+        fs::write(&file, token(cluster, &[])).unwrap();
+        self.start(&["--server", &server(), "--token-file", text(&file), "--node-name", "node-2"]);
         wait_until_ready(cluster);
     }
 
@@ -60,7 +61,7 @@ impl Agent {
         process.wait().unwrap();
     }
 
-    fn import_image(&self) {
+    pub(crate) fn import_image(&self) {
         let layout = layout(&scratch("archive"), "v1");
         let archive = layout.with_extension("tar");
         succeed(Command::new("skopeo").args(["copy", "--insecure-policy", "--quiet"]).args([
@@ -108,7 +109,7 @@ fn wait_until_ready(cluster: &Cluster) {
     });
 }
 
-const IMAGE: &str = "example.test/web:v1";
+pub(crate) const IMAGE: &str = "example.test/web:v1";
 
 fn token(cluster: &Cluster, arguments: &[&str]) -> String {
     let printed = cluster.coxswain(&[&["token", "create"], arguments].concat());
@@ -203,6 +204,10 @@ fn what_is_wrong_is_said_in_one_line_and_nothing_joins() {
         (vec![], "give --server"),
         (vec!["--server".to_owned(), url.clone()], "give --token"),
         (vec!["--server".to_owned(), ADDRESS.to_owned()], "https://<host>:<port>"),
+        (
+            vec!["--server".to_owned(), url.clone(), "--token-file".to_owned(), "/no/such".to_owned()],
+            "/no/such",
+        ),
         (with("abc", "x"), "not of the form <id>.<secret>@sha256:<hash>"),
         (with(&unknown, "x"), "does not accept the token zzzzzz"),
         (with(&expired, "x"), "does not accept the token"),

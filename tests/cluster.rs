@@ -17,11 +17,15 @@ use crate::images::Registry;
 /// test that passes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+const SERVER: &[&str] = &["server", "--node-name", "node-1"];
+
 /// A running cluster; everything it made is removed, and that is checked, when it is dropped.
 pub(crate) struct Cluster {
     pub(crate) host: Host,
     pub(crate) data: PathBuf,
     server: Option<Child>,
+    /// What the server is: all of a cluster, or an API server alone.
+    role: &'static [&'static str],
     /// What the server finds in its environment beside what the test has.
     environment: Vec<(&'static str, PathBuf)>,
     /// What the server is told beside its name and data directory.
@@ -48,20 +52,40 @@ impl Cluster {
     fn start_as(environment: Vec<(&'static str, PathBuf)>, arguments: Vec<&'static str>) -> Self {
         let host = Host::new();
         let registry = Registry::start(&host);
+        let data = scratch("data");
         let mut cluster =
-            Self { data: scratch("data"), host, server: None, environment, arguments, _registry: registry };
+            Self { data, host, server: None, role: SERVER, environment, arguments, _registry: registry };
         cluster.start_server();
         cluster.wait_until_ready();
         cluster
     }
 
+    /// Starts an API server alone: no controllers, no scheduler, no node.
+    pub(crate) fn apiserver() -> Self {
+        Self::without_node(&["apiserver"], Vec::new(), |_| {})
+    }
+
     /// Starts a control plane without a node.
     pub(crate) fn control_plane(arguments: &[&'static str]) -> Self {
-        let arguments = [&["--without-node"], arguments].concat();
+        Self::control_plane_over(arguments, |_| {})
+    }
+
+    /// The same over what `prepare` puts into the data directory.
+    pub(crate) fn control_plane_over(arguments: &[&'static str], prepare: impl FnOnce(&Self)) -> Self {
+        Self::without_node(SERVER, [&["--without-node"], arguments].concat(), prepare)
+    }
+
+    fn without_node(
+        role: &'static [&'static str],
+        arguments: Vec<&'static str>,
+        prepare: impl FnOnce(&Self),
+    ) -> Self {
         let host = Host::new();
         let (environment, registry) = (Vec::new(), Registry::start(&host));
         let data = scratch("data");
-        let mut cluster = Self { data, host, server: None, environment, arguments, _registry: registry };
+        let mut cluster =
+            Self { data, host, server: None, role, environment, arguments, _registry: registry };
+        prepare(&cluster);
         cluster.start_server();
         cluster
     }
@@ -73,7 +97,8 @@ impl Cluster {
         let child = self
             .host
             .command(binary())
-            .args(["server", "--node-name", "node-1", "--data-dir"])
+            .args(self.role)
+            .arg("--data-dir")
             .arg(&self.data)
             .args(&self.arguments)
             .envs(self.environment.iter().cloned())
@@ -157,6 +182,16 @@ impl Cluster {
     /// `coxswain ARGUMENTS --data-dir <the cluster's>` on the cluster's machine.
     pub(crate) fn coxswain(&self, arguments: &[&str]) -> Output {
         self.host.command(binary()).args(arguments).arg("--data-dir").arg(&self.data).output().unwrap()
+    }
+
+    /// `coxswain snapshot ARGUMENTS` on the cluster's machine.
+    pub(crate) fn snapshot(&self, arguments: &[&str]) -> Output {
+        self.host.command(binary()).arg("snapshot").args(arguments).output().unwrap()
+    }
+
+    /// `coxswain store ARGUMENTS` on the cluster's machine.
+    pub(crate) fn store(&self, arguments: &[&str]) -> Output {
+        self.host.command(binary()).arg("store").args(arguments).output().unwrap()
     }
 
     pub(crate) fn log(&self) -> String {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use futures::StreamExt;
 use testing::compare::{self, Case, Verdict, record};
 
 use crate::cluster::Cluster;
@@ -23,16 +24,23 @@ fn answers_are_stocks() {
     assert!(verdict.faults.is_empty(), "{}", verdict.faults.join("\n"));
 }
 
-/// Sends every case, one after another.
+/// How many topics run at a time: many of their requests wait for something.
+const ABREAST: usize = 4;
+
+/// Sends every case.
 fn answers(kubeconfig: &Path) -> Verdict {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conformance/cases");
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut total = Verdict::default();
     runtime.block_on(async {
-        let server = compare::ready(kubeconfig).await.unwrap();
-        for case in Case::load(&folder, &[]).unwrap() {
-            let recorded = record::read(&folder, &case).unwrap();
-            let verdict = compare::judge(&case, &recorded, &compare::run(&case, &server).await.unwrap());
+        let server = &compare::ready(kubeconfig).await.unwrap();
+        let cases = Case::load(&folder, &[]).unwrap();
+        let runs = cases.iter().map(async |case| {
+            let recorded = record::read(&folder, case).unwrap();
+            compare::judge(case, &recorded, &compare::run(case, server).await.unwrap())
+        });
+        let mut runs = futures::stream::iter(runs).buffered(ABREAST);
+        while let Some(verdict) = runs.next().await {
             total.faults.extend(verdict.faults);
             total.known.extend(verdict.known);
             total.meant.extend(verdict.meant);

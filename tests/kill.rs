@@ -15,7 +15,9 @@ const CONTAINERS: &str = "jsonpath={range .items[*]}{.metadata.name} {.status.co
                           {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}";
 
 #[test]
-fn killed_twenty_times_under_write_load_it_loses_nothing_and_restarts_no_workload() {
+fn killed_again_and_again_under_write_load_it_loses_nothing_and_restarts_no_workload() {
+    // `hack/test --long` asks for more.
+    let rounds: u32 = std::env::var("COXSWAIN_KILLS").map_or(5, |text| text.parse().unwrap());
     let mut cluster = Cluster::start();
     cluster.apply(&web(2, "v1"));
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]);
@@ -29,7 +31,7 @@ fn killed_twenty_times_under_write_load_it_loses_nothing_and_restarts_no_workloa
     });
 
     let mut acknowledged = BTreeSet::new();
-    for round in 0..20 {
+    for round in 0..rounds {
         let (writer, written) = write_until_refused(&cluster, round);
         // Under load, at another point of it each time: while the next write is on its way.
         let moment = 5 + (round * 37) % 100;

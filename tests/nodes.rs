@@ -24,7 +24,8 @@ fn pods_of_two_nodes_talk(pod_network: &str) {
     let pods = ["on-server-1", "on-agent-1"];
     for (from, to) in [(pods[0], pods[1]), (pods[1], pods[0])] {
         let address = site.ok(&["get", "pod", to, "-o", "jsonpath={.status.podIP}"]);
-        assert!(fetch_from(&site, from, &format!("http://{address}:8080/")).contains(to));
+        let answer = fetch_from(&site, from, &format!("http://{address}:8080/"));
+        assert!(answer.contains(to), "{from} was answered by {to} at {address}: {answer:?}");
         // By the service's name, from either node, both are reached.
         answers_of(&format!("pod {from}"), &pods, || fetch_from(&site, from, "http://web/"));
     }
@@ -38,7 +39,8 @@ fn pods_of_two_nodes_talk(pod_network: &str) {
     assert_eq!(printed.trim(), "on-agent-1");
     site.until("the pod's log", &["logs", "on-agent-1"], |log| log.contains("said"));
     let resolved = site.ok(&["exec", "on-agent-1", "--", "nslookup", "web.default.svc.cluster.local"]);
-    assert!(resolved.contains(&site.ok(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"])));
+    let address = site.ok(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]);
+    assert!(resolved.contains(&address), "{address} is not in {resolved:?}");
 }
 
 const SERVICE: &str = "apiVersion: v1

@@ -261,6 +261,7 @@ fn a_profile_is_not_ignored(cluster: &Cluster) {
 fn containers_end_and_begin_again_as_the_pod_says() {
     let cluster = Cluster::start();
     a_failed_container_runs_again_only_where_it_may(&cluster);
+    one_containers_end_may_begin_the_pod_anew(&cluster);
     a_container_that_is_not_live_is_restarted(&cluster);
     a_pod_has_its_time_to_end(&cluster);
     a_terminal_can_be_opened(&cluster);
@@ -289,6 +290,43 @@ fn a_failed_container_runs_again_only_where_it_may(cluster: &Cluster) {
     assert_eq!(field(cluster, "never", &format!("{terminated}.exitCode")), "3");
     assert_eq!(field(cluster, "never", &format!("{terminated}.reason")), "Error");
     assert_eq!(field(cluster, "never", &format!("{terminated}.message")), "gone\n");
+}
+
+/// The container `source` asks for it once; what it shares with the others outlives that.
+fn one_containers_end_may_begin_the_pod_anew(cluster: &Cluster) {
+    apply(
+        cluster,
+        "anew",
+        r#"
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  volumes: [{name: work, emptyDir: {}}]
+  initContainers:
+  - {name: init, image: IMAGE, command: [sh, -c, "echo init >>/work/log"], volumeMounts: [{name: work, mountPath: /work}]}
+  containers:
+  - {name: other, image: IMAGE, command: [sh, -c, "echo other >>/work/log; exec sleep 3600"], volumeMounts: [{name: work, mountPath: /work}]}
+  - name: source
+    image: IMAGE
+    command: [sh, -c, "until grep -q other /work/log; do sleep 0.1; done; [ -e /work/again ] || { touch /work/again; exit 88; }; exec sleep 3600"]
+    volumeMounts: [{name: work, mountPath: /work}]
+    restartPolicy: Never
+    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [88]}}]
+"#,
+    );
+    eventually("all containers run for the second time", || {
+        let counts = field(cluster, "anew", ".status..restartCount");
+        let running = field(cluster, "anew", ".status.containerStatuses[*].state.running.startedAt");
+        (counts == "1 1 1" && running.split(' ').count() == 2).then_some(())
+    });
+    let log = || cluster.ok(&["exec", "anew", "-c", "other", "--", "cat", "/work/log"]);
+    eventually("initialisation and both containers ran twice", || {
+        (log() == "init\nother\ninit\nother\n").then_some(())
+    });
+    assert_eq!(field(cluster, "anew", ".status.phase"), "Running");
+    let last = ".status.containerStatuses[?(@.name=='other')].lastState.terminated.reason";
+    assert_eq!(field(cluster, "anew", last), "RestartingAllContainers");
+    let condition = ".status.conditions[?(@.type=='AllContainersRestarting')].status";
+    assert_eq!(field(cluster, "anew", condition), "False");
 }
 
 fn a_container_that_is_not_live_is_restarted(cluster: &Cluster) {

@@ -44,8 +44,18 @@ spec:
     for group in [format!("pod{uid}"), id.rsplit('/').next().unwrap().to_owned()] {
         check("memory", &group, &["memory.limit_in_bytes", "memory.max"], "16777216");
         check("cpu", &group, &["cpu.cfs_quota_us", "cpu.max"], "1000");
-        check("cpu", &group, &["cpu.shares", "cpu.weight"], if is_unified() { "1" } else { "10" });
     }
+    // On version 2 upstream's kubelet and its runtimes count differently.
+    let container = id.rsplit('/').next().unwrap();
+    for (group, weight) in [(format!("pod{uid}").as_str(), "1"), (container, "4")] {
+        check("cpu", group, &["cpu.shares", "cpu.weight"], if is_unified() { weight } else { "10" });
+    }
+    // Pods that ask for nothing share what the least of those that ask has.
+    let tier = cluster.cgroups().iter().find_map(|root| {
+        let group = root.join("kubepods/besteffort");
+        ["cpu.shares", "cpu.weight"].iter().find_map(|file| fs::read_to_string(group.join(file)).ok())
+    });
+    assert_eq!(tier.as_deref().map(str::trim), Some(if is_unified() { "1" } else { "2" }));
     assert_eq!(cluster.ok(&["exec", "small", "--", "echo", "in"]), "in\n");
 
     let last = "jsonpath={.status.containerStatuses[0].lastState.terminated.reason} \

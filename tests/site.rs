@@ -24,12 +24,21 @@ pub(crate) struct Site {
 impl Site {
     /// One server and so many agents, all Ready and with the test image.
     pub(crate) fn up(agents: usize, server_arguments: &[&str]) -> Self {
-        let agent = |number| format!("agent-{number}");
-        let nodes = ["server-1".to_owned()].into_iter().chain((1..=agents).map(agent)).collect();
+        Self::of(1, agents, &[], server_arguments)
+    }
+
+    /// Several servers that share a development TiKV, and so many agents.
+    pub(crate) fn over_tikv(servers: usize, agents: usize, server_arguments: &[&str]) -> Self {
+        Self::of(servers, agents, &["--store", "tikv"], server_arguments)
+    }
+
+    fn of(servers: usize, agents: usize, store: &[&str], server_arguments: &[&str]) -> Self {
+        let names = |role: &'static str, count| (1..=count).map(move |number| format!("{role}-{number}"));
+        let nodes = names("server", servers).chain(names("agent", agents)).collect();
         let site = Self { state: scratch("site").join("cluster"), nodes };
-        let agents = agents.to_string();
-        let up = ["up", "--agents", &agents, "--"];
-        succeed(site.command().args(up).args(server_arguments));
+        let (servers, agents) = (servers.to_string(), agents.to_string());
+        let up = ["up", "--servers", &servers, "--agents", &agents];
+        succeed(site.command().args(up).args(store).arg("--").args(server_arguments));
         for node in &site.nodes {
             let data = site.data(node);
             site.on(node, &[text(&site.binary()), "image", "import", archive(), "--data-dir", text(&data)]);

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::host::succeed;
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 

@@ -3,6 +3,7 @@
 //
 //	report RESULTS OUTCOMES.jsonl...   takes the runs into RESULTS: junit_01.xml, outcomes.tsv, summary.md, failures.md
 //	report -docs PAGE -reasons FILE [-stock RESULTS] RESULTS    writes the tables into the page
+//	report -check NAMES RESULTS   fails when one of the tests named in the file did not pass, and prints those
 package main
 
 import (
@@ -25,14 +26,15 @@ func main() {
 	page := flag.String("docs", "", "the `page` whose tables are written anew")
 	reasons := flag.String("reasons", "", "the `file` with the reasons of failures")
 	stock := flag.String("stock", "", "the results `directory` of stock components, to compare durations with")
+	names := flag.String("check", "", "the `file` with the names of tests that have to pass")
 	flag.Parse()
-	if err := report(flag.Args(), *page, *reasons, *stock); err != nil {
+	if err := report(flag.Args(), *page, *reasons, *stock, *names); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance/report:", err)
 		os.Exit(1)
 	}
 }
 
-func report(args []string, page, reasons, stock string) error {
+func report(args []string, page, reasons, stock, names string) error {
 	if len(args) == 0 {
 		return errors.New("name the results directory")
 	}
@@ -45,6 +47,9 @@ func report(args []string, page, reasons, stock string) error {
 		if err := takeRuns(results, ledger, runs); err != nil {
 			return err
 		}
+	}
+	if names != "" {
+		return check(ledger, names)
 	}
 	if page == "" {
 		return nil

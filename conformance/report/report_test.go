@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,5 +97,33 @@ func TestThePageSaysWhyATestFails(t *testing.T) {
 	}
 	if strings.Contains(string(page), "old\n") {
 		t.Error("the old tables are still there")
+	}
+}
+
+func TestNamedTestsThatDidNotPassAreFaults(t *testing.T) {
+	ledger := ledger{}
+	enter(t, ledger, note(t, "a", types.SpecStatePassed, 1, ""), note(t, "b", types.SpecStateFailed, 1, "no pods"),
+		note(t, "c", types.SpecStateSkipped, 1, "no disk"))
+	faults := faultsOf(ledger, []string{prefix + "a", prefix + "b", prefix + "c", "nobody's"})
+	want := []string{
+		"failed: " + prefix + "b\n    no pods",
+		"skipped: " + prefix + "c\n    no disk",
+		"not run: nobody's\n    ",
+	}
+	if !slices.Equal(faults, want) {
+		t.Errorf("%q", faults)
+	}
+}
+
+func TestWhatIsSlowerThanStockIsNamed(t *testing.T) {
+	took := func(a, b float64) ledger {
+		return ledger{
+			"a": {name: "a", state: passed, seconds: a},
+			"b": {name: "b", state: passed, seconds: b},
+		}
+	}
+	text := beside(took(31, 1), took(1, 2))
+	if !strings.Contains(text, "- 31.0 s here, 1.0 s there: a\n") || strings.Contains(text, ": b\n") {
+		t.Error(text)
 	}
 }

@@ -111,19 +111,40 @@ func tables(ledger ledger, stock map[string]outcome, reasons reasons) string {
 	return summary(ledger) + beside(ledger, stock) + "\n" + because(ledger, reasons)
 }
 
+// slower is by how many seconds a test must take longer than with the stock components to be named.
+const slower = 1.0
+
 // beside compares durations with the stock components', over the tests that pass with both.
 func beside(ledger ledger, stock map[string]outcome) string {
 	var ours, theirs []float64
+	var named strings.Builder
 	for _, outcome := range ledger.sorted() {
-		if other := stock[outcome.name]; outcome.state == passed && other.state == passed {
-			ours, theirs = append(ours, outcome.seconds), append(theirs, other.seconds)
+		other := stock[outcome.name]
+		if outcome.state != passed || other.state != passed {
+			continue
+		}
+		ours, theirs = append(ours, outcome.seconds), append(theirs, other.seconds)
+		if outcome.seconds >= other.seconds+slower {
+			fmt.Fprintf(&named, "- %.1f s here, %.1f s there: %s\n", outcome.seconds, other.seconds, outcome.name)
 		}
 	}
 	if len(ours) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("\nOf the %d tests that pass here and with the stock components, the median takes %.2f s here, %.2f s there.\n",
-		len(ours), median(ours), median(theirs))
+	if named.Len() == 0 {
+		named.WriteString("None.\n")
+	}
+	return fmt.Sprintf("\nOf the %d tests that pass here and with the stock components, the median takes %.2f s here, %.2f s there; "+
+		"all together %.0f s and %.0f s. Slower here by a second or more:\n\n%s",
+		len(ours), median(ours), median(theirs), sum(ours), sum(theirs), named.String())
+}
+
+func sum(values []float64) float64 {
+	var total float64
+	for _, value := range values {
+		total += value
+	}
+	return total
 }
 
 // because lists the failed and skipped tests under the reasons that are known for them, and the rest under none.

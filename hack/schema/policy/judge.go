@@ -9,11 +9,14 @@ import (
 	"k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/printers"
@@ -49,6 +52,20 @@ func judge(q question) answer {
 			return nil
 		}))
 	}
+	return judgeStored(q, gvk, kind, obj)
+}
+
+// judgeStored is judge for what is stored, with the forms in which it is.
+func judgeStored(q question, gvk schema.GroupVersionKind, kind kind, obj runtime.Object) answer {
+	a := judgeStrategy(q, gvk, kind, obj)
+	if a.Undecodable == "" && a.Status == nil {
+		_, a.Fields, _ = attributes(kind, obj)
+		a.Object, a.Protobuf = kept(gvk, obj)
+	}
+	return a
+}
+
+func judgeStrategy(q question, gvk schema.GroupVersionKind, kind kind, obj runtime.Object) answer {
 	if q.Ask == "create" {
 		initialise(obj)
 		return outcome(gvk, obj, func(ctx context.Context, obj runtime.Object) error {
@@ -60,14 +77,16 @@ func judge(q question) answer {
 			return rest.BeforeCreate(kind.strategy, ctx, obj)
 		})
 	}
-	old, err := decoded(gvk, q.Old)
+	old, err := stored(gvk, kind, q.Old)
 	if err != nil {
 		return answer{Undecodable: "old: " + err.Error()}
 	}
-	store(gvk, kind, old)
 	strategy := kind.strategy.(rest.RESTUpdateStrategy)
-	if q.Ask == "status" {
+	switch q.Ask {
+	case "status":
 		strategy = kind.status
+	case "approval":
+		strategy = kind.approval
 	}
 	accessor(obj).SetUID(uid)
 	accessor(obj).SetResourceVersion("1")
@@ -124,6 +143,17 @@ func store(gvk schema.GroupVersionKind, kind kind, obj runtime.Object) {
 	accessor(obj).SetResourceVersion("1")
 }
 
+// stored makes of a body the object that is read back after it has been created.
+func stored(gvk schema.GroupVersionKind, kind kind, body []byte) (runtime.Object, error) {
+	obj, err := decoded(gvk, body)
+	if err != nil {
+		return nil, err
+	}
+	store(gvk, kind, obj)
+	text, _ := kept(gvk, obj)
+	return decoded(gvk, text)
+}
+
 func statusField(obj runtime.Object) reflect.Value {
 	return reflect.ValueOf(obj).Elem().FieldByName("Status")
 }
@@ -134,9 +164,10 @@ func outcome(gvk schema.GroupVersionKind, obj runtime.Object, stage func(context
 	warned := &recorder{}
 	err := stage(contextFor(gvk, obj, warned), obj)
 	a := answer{Status: statusOf(err), Warnings: warned.texts, Object: encoded(gvk, obj)}
-	for i := 0; i < 6 && !a.Unordered && err != nil; i++ {
-		again := fresh.DeepCopyObject()
-		a.Unordered = !reflect.DeepEqual(a.Status, statusOf(stage(contextFor(gvk, again, nil), again)))
+	for i := 0; i < 24 && !a.Unordered && (err != nil || len(a.Warnings) > 1); i++ {
+		again, warnedAgain := fresh.DeepCopyObject(), &recorder{}
+		status := statusOf(stage(contextFor(gvk, again, warnedAgain), again))
+		a.Unordered = !reflect.DeepEqual(a.Status, status) || !reflect.DeepEqual(a.Warnings, warnedAgain.texts)
 	}
 	if table, err := tables.GenerateTable(obj, printers.GenerateOptions{Wide: true}); err == nil && len(table.Rows) == 1 {
 		a.Columns, a.Cells = table.ColumnDefinitions, table.Rows[0].Cells
@@ -172,6 +203,66 @@ func encoded(gvk schema.GroupVersionKind, obj runtime.Object) json.RawMessage {
 		panic(err)
 	}
 	return text
+}
+
+// kept is the object as it comes back from the storage, which is protobuf, and the message that its JSON has. Nothing but
+// empty bytes, which JSON leaves out, lies there otherwise.
+func kept(gvk schema.GroupVersionKind, obj runtime.Object) (json.RawMessage, []byte) {
+	versioned, err := legacyscheme.Scheme.ConvertToVersion(obj.DeepCopyObject(), gvk.GroupVersion())
+	if err != nil {
+		panic(err)
+	}
+	again, read := reflect.New(reflect.TypeOf(versioned).Elem()), reflect.New(reflect.TypeOf(versioned).Elem())
+	if err := again.Interface().(message).Unmarshal(marshalled(versioned)); err != nil {
+		panic(err)
+	}
+	again.Interface().(runtime.Object).GetObjectKind().SetGroupVersionKind(gvk)
+	text, err := json.Marshal(again.Interface())
+	if err != nil {
+		panic(err)
+	}
+	if err := json.Unmarshal(text, read.Interface()); err != nil {
+		panic(err)
+	}
+	return text, marshalled(read.Interface())
+}
+
+type message interface {
+	Marshal() ([]byte, error)
+	Unmarshal([]byte) error
+}
+
+func marshalled(of any) []byte {
+	bytes, err := of.(message).Marshal()
+	if err != nil {
+		panic(err)
+	}
+	return bytes
+}
+
+// attributes is what watchers and lists select by.
+func attributes(kind kind, obj runtime.Object) (labels.Set, fields.Set, error) {
+	if kind.attributes != nil {
+		return kind.attributes(obj)
+	}
+	if kind.strategy.NamespaceScoped() {
+		return storage.DefaultNamespaceScopedAttr(obj)
+	}
+	return storage.DefaultClusterScopedAttr(obj)
+}
+
+// fieldLabel says under which name objects keep a field that a request selects by, or why it may not.
+func fieldLabel(q question) answer {
+	var label string
+	if err := json.Unmarshal(q.Object, &label); err != nil {
+		panic(err)
+	}
+	gvk := schema.FromAPIVersionAndKind(q.APIVersion, q.Kind)
+	name, _, err := legacyscheme.Scheme.ConvertFieldLabel(gvk, label, "x")
+	if err != nil {
+		return answer{Undecodable: err.Error()}
+	}
+	return answer{Warnings: []string{name}}
 }
 
 func accessor(obj runtime.Object) metav1.Object {

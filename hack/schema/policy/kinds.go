@@ -5,6 +5,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/registry/rest"
+	"k8s.io/apiserver/pkg/storage"
 	authenticationvalidation "k8s.io/kubernetes/pkg/apis/authentication/validation"
 	authorizationvalidation "k8s.io/kubernetes/pkg/apis/authorization/validation"
 	autoscalingvalidation "k8s.io/kubernetes/pkg/apis/autoscaling/validation"
@@ -37,7 +38,10 @@ import (
 type kind struct {
 	strategy strategy
 	status   rest.RESTUpdateStrategy
+	approval rest.RESTUpdateStrategy
 	review   func(runtime.Object) field.ErrorList
+	// attributes is what can be selected by, where it is more than name and namespace.
+	attributes storage.AttrFunc
 	// begin is what the storage does to a new object, or to one that replaces an old one.
 	begin func(obj, old runtime.Object) error
 }
@@ -48,27 +52,32 @@ type strategy interface {
 }
 
 var kinds = map[schema.GroupVersionKind]kind{
-	core("ConfigMap"):      {strategy: configmap.Strategy},
-	core("Endpoints"):      {strategy: endpoint.Strategy},
-	core("Event"):          {strategy: event.Strategy},
-	core("Namespace"):      {strategy: namespace.Strategy, status: namespace.StatusStrategy},
-	core("Node"):           {strategy: node.Strategy, status: node.StatusStrategy},
-	core("Pod"):            {strategy: pod.Strategy, status: pod.StatusStrategy},
-	core("PodTemplate"):    {strategy: podtemplate.Strategy},
-	core("Secret"):         {strategy: secret.Strategy},
-	core("Service"):        {strategy: service.Strategy, status: service.StatusStrategy, begin: prepareService},
+	core("ConfigMap"):   {strategy: configmap.Strategy, attributes: configmap.GetAttrs},
+	core("Endpoints"):   {strategy: endpoint.Strategy},
+	core("Event"):       {strategy: event.Strategy, attributes: event.GetAttrs},
+	core("Namespace"):   {strategy: namespace.Strategy, status: namespace.StatusStrategy, attributes: namespace.GetAttrs},
+	core("Node"):        {strategy: node.Strategy, status: node.StatusStrategy, attributes: node.GetAttrs},
+	core("Pod"):         {strategy: pod.Strategy, status: pod.StatusStrategy, attributes: pod.GetAttrs},
+	core("PodTemplate"): {strategy: podtemplate.Strategy},
+	core("Secret"):      {strategy: secret.Strategy, attributes: secret.GetAttrs},
+	core("Service"): {
+		strategy: service.Strategy, status: service.StatusStrategy, attributes: service.GetAttrs, begin: prepareService,
+	},
 	core("ServiceAccount"): {strategy: serviceaccount.Strategy},
 
-	v1("apps", "Deployment"):                               {strategy: deployment.Strategy, status: deployment.StatusStrategy},
-	v1("apps", "ReplicaSet"):                               {strategy: replicaset.Strategy, status: replicaset.StatusStrategy},
-	v1("certificates.k8s.io", "CertificateSigningRequest"): {strategy: certificates.Strategy, status: certificates.StatusStrategy},
-	v1("coordination.k8s.io", "Lease"):                     {strategy: lease.Strategy},
-	v1("discovery.k8s.io", "EndpointSlice"):                {strategy: endpointslice.Strategy},
-	v1("events.k8s.io", "Event"):                           {strategy: event.Strategy},
-	v1("rbac.authorization.k8s.io", "ClusterRole"):         {strategy: clusterrole.Strategy},
-	v1("rbac.authorization.k8s.io", "ClusterRoleBinding"):  {strategy: clusterrolebinding.Strategy},
-	v1("rbac.authorization.k8s.io", "Role"):                {strategy: role.Strategy},
-	v1("rbac.authorization.k8s.io", "RoleBinding"):         {strategy: rolebinding.Strategy},
+	v1("apps", "Deployment"): {strategy: deployment.Strategy, status: deployment.StatusStrategy},
+	v1("apps", "ReplicaSet"): {strategy: replicaset.Strategy, status: replicaset.StatusStrategy, attributes: replicaset.GetAttrs},
+	v1("certificates.k8s.io", "CertificateSigningRequest"): {
+		strategy: certificates.Strategy, status: certificates.StatusStrategy, approval: certificates.ApprovalStrategy,
+		attributes: certificates.GetAttrs,
+	},
+	v1("coordination.k8s.io", "Lease"):                    {strategy: lease.Strategy},
+	v1("discovery.k8s.io", "EndpointSlice"):               {strategy: endpointslice.Strategy},
+	v1("events.k8s.io", "Event"):                          {strategy: event.Strategy, attributes: event.GetAttrs},
+	v1("rbac.authorization.k8s.io", "ClusterRole"):        {strategy: clusterrole.Strategy},
+	v1("rbac.authorization.k8s.io", "ClusterRoleBinding"): {strategy: clusterrolebinding.Strategy},
+	v1("rbac.authorization.k8s.io", "Role"):               {strategy: role.Strategy},
+	v1("rbac.authorization.k8s.io", "RoleBinding"):        {strategy: rolebinding.Strategy},
 
 	v1("authentication.k8s.io", "SelfSubjectReview"):       {review: anything},
 	v1("authentication.k8s.io", "TokenRequest"):            review(authenticationvalidation.ValidateTokenRequest),

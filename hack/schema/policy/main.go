@@ -19,7 +19,8 @@ import (
 	"k8s.io/kubernetes/pkg/capabilities"
 )
 
-// question asks about one object. Ask is create, update, status (an update of the subresource) or fuzz.
+// question asks about one object. Ask is create, update, status or approval (updates of the subresource), label (may a
+// request select by the field Object names?) or fuzz.
 type question struct {
 	Ask        string          `json:"ask"`
 	APIVersion string          `json:"apiVersion"`
@@ -29,7 +30,8 @@ type question struct {
 	Seed       int64           `json:"seed"`
 }
 
-// answer is what upstream says. Unordered: the order of the causes is chance (upstream walks a map).
+// answer is what upstream says. Unordered: the order of the causes or warnings is chance (upstream walks a map). Fields are
+// what selectors may ask of the object, Protobuf is its message without an envelope.
 type answer struct {
 	Undecodable string                         `json:"undecodable,omitempty"`
 	Object      json.RawMessage                `json:"object,omitempty"`
@@ -38,6 +40,8 @@ type answer struct {
 	Warnings    []string                       `json:"warnings,omitempty"`
 	Columns     []metav1.TableColumnDefinition `json:"columns,omitempty"`
 	Cells       []any                          `json:"cells,omitempty"`
+	Fields      map[string]string              `json:"fields,omitempty"`
+	Protobuf    []byte                         `json:"protobuf,omitempty"`
 	Panic       string                         `json:"panic,omitempty"`
 }
 
@@ -80,8 +84,11 @@ func ask(q question) (a answer) {
 			a = answer{Panic: fmt.Sprintf("%v\n%s", panicked, debug.Stack())}
 		}
 	}()
-	if q.Ask == "fuzz" {
+	switch q.Ask {
+	case "fuzz":
 		return fuzz(q)
+	case "label":
+		return fieldLabel(q)
 	}
 	return judge(q)
 }

@@ -41,7 +41,7 @@ impl Machine {
     }
 
     /// A command that runs inside, without output.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.namespace)).arg(program);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -82,6 +82,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts `coxswain server` on an empty data directory; does not wait for anything.
     pub(crate) fn start(images: Option<&Path>) -> anyhow::Result<Self> {
+        Self::start_with(images, &[])
+    }
+
+    /// The same without a node.
+    pub(crate) fn control_plane() -> anyhow::Result<Self> {
+        Self::start_with(None, &["--without-node"])
+    }
+
+    fn start_with(images: Option<&Path>, options: &[&str]) -> anyhow::Result<Self> {
         let machine = Machine::new("bench")?;
         let data = scratch("bench");
         if let Some(archive) = images {
@@ -93,6 +102,7 @@ impl Cluster {
             .command(&binary()?)
             .args(["server", "--node-name", "bench", "--data-dir"])
             .arg(&data)
+            .args(options)
             .spawn()?;
         Ok(Self { machine, data, server, started })
     }
@@ -146,6 +156,17 @@ impl Drop for Stock {
         report(kill(script, Signal::SIGTERM).map_err(Into::into));
         report(self.script.wait().map(drop));
         report(std::fs::remove_dir_all(&self.directory));
+    }
+}
+
+/// A process that ends with this.
+pub(crate) struct Ends(pub(crate) Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // It may have ended by itself; nobody asks why.
+        self.0.kill().ok();
+        self.0.wait().ok();
     }
 }
 

@@ -2,11 +2,12 @@
 //! that between the nodes themselves.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+use crate::cluster::Ends;
 use crate::{carry, process};
 
 /// The image that `hack/bench` expects in the archive.
@@ -76,17 +77,6 @@ struct Site {
 enum Where {
     Host,
     Pod,
-}
-
-/// A process that ends with this.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        // It may have ended by itself; nobody asks why.
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 impl Site {

@@ -3,6 +3,8 @@
 //! A kind's `columns` and `row` are made of these; ages and durations are written as `kubectl` writes them. Knows no
 //! particular kind.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -77,11 +79,21 @@ pub(crate) fn since_instant(instant: Timestamp, now: Timestamp) -> String {
 
 /// A label selector as kubectl shows it; `invalid` is shown for one that cannot be read.
 pub(crate) fn selector(selector: Option<&LabelSelector>, invalid: &str) -> Value {
-    let shown = match label::Selector::from_label_selector(selector) {
-        Ok(selector) => selector.to_string(),
-        Err(_) => invalid.to_owned(),
-    };
-    Value::from(if shown.is_empty() { NONE.to_owned() } else { shown })
+    text_or_none(Some(&plain_selector(selector, invalid)))
+}
+
+/// As [`selector()`], with an empty text for one that selects everything.
+pub(crate) fn plain_selector(selector: Option<&LabelSelector>, invalid: &str) -> String {
+    let parsed = label::Selector::from_label_selector(selector);
+    parsed.map_or_else(|_| invalid.to_owned(), |selector| selector.to_string())
+}
+
+/// Labels as kubectl shows them, sorted by the whole text and not by the key: a dot comes before the equals sign.
+pub(crate) fn labels(labels: Option<&BTreeMap<String, String>>) -> String {
+    let mut pairs: Vec<String> =
+        labels.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.sort_unstable();
+    if pairs.is_empty() { NONE.to_owned() } else { pairs.join(",") }
 }
 
 /// Names and images of a pod template's containers, each joined by commas.

@@ -17,7 +17,8 @@ use serde::Serialize;
 pub(crate) use go::{in_order, internal};
 pub(crate) use metadata::{kube_finalizer, metadata, metadata_update};
 pub(crate) use network::{
-    Cidr, cidr_warnings, endpoint_ip, ip_warnings, legacy_cidr, legacy_ip, parse_ip, strict_ip,
+    Cidr, cidr_warnings, dual_stack, endpoint_ip, ip_warnings, kept_cidr, kept_ip, legacy_cidr, legacy_ip,
+    parse_ip, strict_ip,
 };
 pub(crate) use same::{same, same_map};
 

@@ -209,6 +209,11 @@ impl Descriptor {
         self.hooks.warnings(object, old)
     }
 
+    /// Warnings about a valid status.
+    pub fn status_warnings(&self, object: &Object) -> Vec<String> {
+        self.hooks.status_warnings(object)
+    }
+
     /// Last change before storing, after validation.
     pub fn canonicalize(&self, object: &mut Object) {
         self.hooks.canonicalize(object);

@@ -140,6 +140,11 @@ pub trait Kind:
         crate::names::subdomain(name, prefix)
     }
 
+    /// Reads what a client sent. A kind overrides this where its type cannot tell apart what upstream does.
+    fn from_request(tree: &Tree<'_>) -> Result<Self, json::Error> {
+        json::from_tree(tree)
+    }
+
     /// Fills in what the user left out.
     fn set_defaults(&mut self) {}
 
@@ -195,6 +200,11 @@ pub trait Kind:
     /// Errors of an update of the status, `metadata` included.
     fn validate_status_update(&self, old: &Self) -> ErrorList {
         checks::metadata_update(self, old)
+    }
+
+    /// Warnings to the client about a valid status.
+    fn status_warnings(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Restores what an approval may not touch.

@@ -11,6 +11,7 @@ mod namespace_lifecycle;
 mod node_restriction;
 mod owner_references;
 mod priority;
+mod runtime_class;
 mod service_account;
 mod taint_nodes_by_condition;
 
@@ -102,6 +103,7 @@ pub(crate) fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(taint_nodes_by_condition::TaintNodesByCondition),
         Box::new(priority::Priority),
         Box::new(default_toleration_seconds::DefaultTolerationSeconds),
+        Box::new(runtime_class::RuntimeClass),
         Box::new(owner_references::OwnerReferencesPermissionEnforcement),
         Box::new(certificate_approval::CertificateApproval),
         Box::new(certificate_signing::CertificateSigning),

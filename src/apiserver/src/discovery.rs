@@ -7,6 +7,7 @@ mod aggregated;
 mod plain;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
@@ -53,7 +54,7 @@ pub(crate) struct Listed {
 
 impl Discovery {
     /// Makes the documents.
-    pub(crate) fn of(registry: &Registry) -> Discovery {
+    pub(crate) fn of(registry: &Registry, advertise: SocketAddr) -> Discovery {
         let versions = listed(registry);
         let aggregated = |core: bool| {
             let json = bytes(&aggregated::document(&versions, core));
@@ -65,7 +66,10 @@ impl Discovery {
         };
         Discovery {
             aggregated: BTreeMap::from([("api", aggregated(true)), ("apis", aggregated(false))]),
-            plain: plain::documents(&versions).into_iter().map(|(path, json)| (path, bytes(&json))).collect(),
+            plain: plain::documents(&versions, advertise)
+                .into_iter()
+                .map(|(path, json)| (path, bytes(&json)))
+                .collect(),
         }
     }
 }
@@ -101,13 +105,14 @@ fn bytes(json: &Value) -> Bytes {
 pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Status> {
     let discovery = &call.server.discovery;
     let path = path.join("/");
-    if path.is_empty() {
+    if matches!(path.as_str(), "" | "index.html") {
         return paths(call);
     }
     if let Some(document) = discovery.aggregated.get(path.as_str()).filter(|_| wants_aggregated(call)) {
         return Ok(aggregated_answer(call, document));
     }
     let Some(json) = discovery.plain.get(&path).cloned() else { return nothing_here(call) };
+    negotiate::check_route(call)?;
     let accept = negotiate::plain(call)?;
     Ok(negotiate::document(call, &accept, StatusCode::OK, json))
 }
@@ -166,13 +171,14 @@ fn aggregated_answer(call: &Call, document: &Aggregated) -> Response<Body> {
 }
 
 /// What is served beside the discovery documents.
-const OTHER_PATHS: [&str; 8] = [
+const OTHER_PATHS: [&str; 9] = [
     "/.well-known/openid-configuration",
     "/healthz",
     "/livez",
     "/openapi/v2",
     "/openapi/v3",
     "/openid/v1/jwks",
+    "/metrics",
     "/readyz",
     "/version",
 ];

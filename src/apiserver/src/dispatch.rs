@@ -3,19 +3,23 @@
 //! Three tables: paths that are no resources, what is special about a resource (`special`), and the verbs, which are the
 //! same for every kind.
 
-use http::{Method, Response};
+use http::{Method, Request, Response};
 use machinery::Status;
 use machinery::status::Details;
 
 use crate::body::Body;
 use crate::call::Call;
 use crate::verbs::Target;
-use crate::{discovery, health, negotiate, openapi, special, verbs, version};
+use crate::{discovery, health, metrics, negotiate, openapi, special, verbs, version};
 
 /// Serves an authorized request.
 pub(crate) async fn dispatch(call: Call, body: Body) -> Result<Response<Body>, Status> {
     if !call.info.is_resource {
-        return path(&call);
+        return match call.server.operations.get(&*call.info.path).cloned() {
+            Some(operation) => Ok(operation.answer(Request::from_parts(call.parts, body))),
+            None if call.info.path == metrics::PATH && is_read(&call) => metrics::answer(&call).await,
+            None => path(&call),
+        };
     }
     catch_up(&call).await?;
     let info = &call.info;
@@ -29,6 +33,7 @@ pub(crate) async fn dispatch(call: Call, body: Body) -> Result<Response<Body>, S
     if !target.is_served() || *target.call.method() == Method::HEAD {
         return Err(method_not_allowed());
     }
+    negotiate::check_route(&target.call)?;
     if let Some(warning) = target.kind.deprecation {
         target.call.warn(warning);
     }
@@ -57,6 +62,10 @@ async fn catch_up(call: &Call) -> Result<(), Status> {
     })
 }
 
+fn is_read(call: &Call) -> bool {
+    matches!(*call.method(), Method::GET | Method::HEAD)
+}
+
 fn path(call: &Call) -> Result<Response<Body>, Status> {
     // What is served must be what was authorized: only the slashes that a path may have are taken off.
     let path = call.info.path.as_str();
@@ -66,7 +75,11 @@ fn path(call: &Call) -> Result<Response<Body>, Status> {
     if path != "/" && pieces.contains(&"") {
         return Ok(negotiate::page_not_found());
     }
-    if !matches!(*call.method(), Method::GET | Method::HEAD) {
+    if let ["healthz" | "livez" | "readyz", ..] = pieces.as_slice() {
+        // Upstream's checks do not look at the method.
+        return health::answer(call, &pieces);
+    }
+    if !is_read(call) {
         return if pieces == ["version"] || discovery::has(call, &pieces) {
             Err(method_not_allowed())
         } else {
@@ -74,7 +87,6 @@ fn path(call: &Call) -> Result<Response<Body>, Status> {
         };
     }
     match pieces.as_slice() {
-        ["healthz" | "livez" | "readyz", ..] => health::answer(call, &pieces),
         ["version"] => version::answer(call),
         ["openapi", "v2"] => openapi::v2::answer(call),
         ["openapi", "v3", document @ ..] => openapi::v3::answer(call, document),

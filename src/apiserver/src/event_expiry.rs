@@ -201,6 +201,7 @@ mod tests {
             created: 2,
             bytes: Bytes::from(event.to_string()),
             attributes: Attributes::default(),
+            sealing: store::Sealing::Plain,
         };
         age(&entry, "2026-01-01T01:00:00Z".parse().unwrap()).as_secs()
     }

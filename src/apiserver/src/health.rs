@@ -18,36 +18,40 @@ pub(crate) struct Health {
     pub(crate) service: AtomicBool,
 }
 
-type Check = (&'static str, fn(&Server) -> Result<(), &'static str>);
+type Check = (&'static str, fn(&Server) -> Result<(), String>);
+
+/// The check of KMS plugins, which only exists where there are some.
+const KMS: &str = "kms-providers";
 
 /// In the order in which they are shown, under upstream's names; a check of upstream's that would check nothing here
 /// (`log`, informers) is absent. `etcd` is what monitoring asks about the storage, whatever that is.
-const CHECKS: [Check; 5] = [
-    ("ping", |_| Ok(())),
-    ("etcd", |server| if server.store.is_writable() { Ok(()) } else { Err("the store takes no writes") }),
-    ("poststarthook/start-system-namespaces-controller", |server| reached(&server.health.namespaces)),
-    ("poststarthook/bootstrap-controller", |server| reached(&server.health.service)),
-    ("poststarthook/rbac/bootstrap-roles", |server| reached(&server.health.roles)),
-];
+const CHECKS: [Check; 6] =
+    [
+        ("ping", |_| Ok(())),
+        ("etcd", |server| {
+            if server.store.is_writable() { Ok(()) } else { Err("the store takes no writes".to_owned()) }
+        }),
+        (KMS, |server| server.encryption.check()),
+        ("poststarthook/start-system-namespaces-controller", |server| reached(&server.health.namespaces)),
+        ("poststarthook/bootstrap-controller", |server| reached(&server.health.service)),
+        ("poststarthook/rbac/bootstrap-roles", |server| reached(&server.health.roles)),
+    ];
 
 /// Only readiness ends with the drain.
-const SHUTDOWN: Check =
-    (
-        "shutdown",
-        |server| {
-            if server.draining.is_cancelled() { Err("process is shutting down") } else { Ok(()) }
-        },
-    );
+const SHUTDOWN: Check = ("shutdown", |server| {
+    if server.draining.is_cancelled() { Err("process is shutting down".to_owned()) } else { Ok(()) }
+});
 
-fn reached(flag: &AtomicBool) -> Result<(), &'static str> {
-    if flag.load(Ordering::Acquire) { Ok(()) } else { Err("not finished") }
+fn reached(flag: &AtomicBool) -> Result<(), String> {
+    if flag.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".to_owned()) }
 }
 
 /// Answers a health request.
 pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Status> {
     let endpoint = path.first().copied().unwrap_or_default();
     let shutdown = (endpoint == "readyz").then_some(SHUTDOWN);
-    let checks = CHECKS.into_iter().chain(shutdown);
+    let has_plugins = call.server.encryption.has_health();
+    let checks = CHECKS.into_iter().filter(|(name, _)| *name != KMS || has_plugins).chain(shutdown);
     let wanted = path[1..].join("/");
     if wanted.is_empty() {
         return Ok(all(call, endpoint, checks));

@@ -3,7 +3,7 @@
 //! Logs come back as a stream; for exec and attach the client's upgrade request is repeated and both upgraded connections
 //! are copied byte for byte. A kubelet's plain-text error becomes a `Status`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use machinery::Status;
 use machinery::gvk::GroupResource;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use store::{Key, Store};
 use tokio::net::TcpStream;
@@ -51,18 +51,16 @@ impl Kubelets {
     /// Reads the identity and the CA.
     pub(crate) fn new(client: &KubeletClient) -> Result<Kubelets, Error> {
         let wrong = |error: &dyn std::fmt::Display| Error::KubeletClient(error.to_string());
-        let certificates = |pem: &[u8]| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
         let mut roots = RootCertStore::empty();
-        for certificate in certificates(&client.ca).map_err(|error| wrong(&error))? {
-            roots.add(certificate).map_err(|error| wrong(&error))?;
+        for certificate in CertificateDer::pem_slice_iter(&client.ca) {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
         }
-        let chain = certificates(&client.certificate).map_err(|error| wrong(&error))?;
-        let key = PrivateKeyDer::from_pem_slice(&client.key).map_err(|error| wrong(&error))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(chain, key))
-            .map_err(|error| wrong(&error))?;
+            .map_err(|error| wrong(&error))?
+            .with_root_certificates(roots)
+            .with_client_cert_resolver(client.identity.clone());
         Ok(Kubelets(TlsConnector::from(Arc::new(config))))
     }
 
@@ -124,6 +122,11 @@ impl Kubelets {
         Ok(answer)
     }
 
+    /// What speaks TLS with kubelets.
+    pub(crate) fn connector(&self) -> TlsConnector {
+        self.0.clone()
+    }
+
     async fn connect(&self, address: &Address) -> std::io::Result<TlsStream<TcpStream>> {
         let connect = async {
             let stream = TcpStream::connect((address.ip, address.port)).await?;
@@ -162,7 +165,11 @@ fn upgrade_headers(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// Where a node's kubelet listens.
+/// Where a node's kubelet listens; 404 where there is no such node.
+pub(crate) fn address_of(store: &Store, node: &str) -> Result<SocketAddr, Status> {
+    Address::of(store, node).map(|address| SocketAddr::new(address.ip, address.port))
+}
+
 struct Address {
     ip: IpAddr,
     port: u16,

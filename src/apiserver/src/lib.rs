@@ -13,13 +13,16 @@ mod call;
 mod chain;
 mod discovery;
 mod dispatch;
+mod encryption;
 mod event_expiry;
 mod health;
 mod in_process;
 mod kubelet_proxy;
+mod metrics;
 mod mirror;
 mod negotiate;
 mod openapi;
+mod operations;
 mod pod_proxy;
 mod query;
 mod rbac;
@@ -31,6 +34,7 @@ mod tls;
 mod user;
 mod verbs;
 mod version;
+mod websocket;
 mod write;
 
 use std::net::SocketAddr;
@@ -38,12 +42,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustls::client::ResolvesClientCert;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use body::{Body, BoxError};
+pub use encryption::{Encryption, EncryptionError};
 pub use in_process::InProcess;
 pub use k8s_openapi::apimachinery::pkg::version::Info as VersionInfo;
+pub use operations::{Operation, Operations};
 pub use tls::server_config;
 pub use user::User;
 
@@ -67,6 +74,10 @@ pub struct Config {
     pub version: VersionInfo,
     /// How long an event is kept after it was last written.
     pub event_ttl: Duration,
+    /// What the store was opened with as [`store::Options::seal`].
+    pub encryption: Arc<Encryption>,
+    /// What is served beside the API.
+    pub operations: Operations,
 }
 
 /// How long events are kept where nothing else is asked for: upstream's default of `--event-ttl`.
@@ -83,14 +94,12 @@ pub struct ServiceAccountKeys {
     pub audiences: Vec<String>,
 }
 
-/// The identity with which kubelets are called, and the CA that theirs are checked against (all PEM).
+/// The identity with which kubelets are called, and the CA that theirs are checked against.
 #[derive(Clone)]
 pub struct KubeletClient {
-    /// Client certificate chain.
-    pub certificate: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// The CA of kubelets' serving certificates.
+    /// Says at each handshake which client certificate to show.
+    pub identity: Arc<dyn ResolvesClientCert>,
+    /// The CA of kubelets' serving certificates, PEM.
     pub ca: Vec<u8>,
 }
 
@@ -101,9 +110,9 @@ pub enum Error {
     /// The CA of client certificates cannot be used.
     #[error("the CA of client certificates cannot be used: {0}")]
     ClientCa(String),
-    /// The serving certificate or its key cannot be used.
-    #[error("the serving certificate or its key cannot be used: {0}")]
-    ServingCertificate(String),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
     /// The key that signs service account tokens cannot be used.
     #[error("the key that signs service account tokens cannot be used: {0}")]
     SigningKey(String),
@@ -120,10 +129,11 @@ pub enum Error {
     },
 }
 
-/// Options for the store that an API server can use: what it extracts from each object.
+/// Options for the store that an API server can use: what it extracts from each object, and that nothing is encrypted.
 pub fn store_options() -> store::Options {
     let registry = registry::Registry::builtin();
-    store::Options { extract: registry.extract(), ..store::Options::default() }
+    let seal = Arc::new(Encryption::default());
+    store::Options { extract: registry.extract(), seal, ..store::Options::default() }
 }
 
 /// An API server. Cheap to clone; all clones are one.
@@ -141,6 +151,7 @@ impl ApiServer {
         let server = Arc::new(Server::new(config)?);
         bootstrap::run(&server).await?;
         tokio::spawn(event_expiry::follow(server.clone(), event_ttl));
+        tokio::spawn(server.encryption.clone().follow(server.store.clone()));
         Ok(ApiServer(server))
     }
 

@@ -15,6 +15,7 @@ use api::Descriptor;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT, VARY};
 use http::{Request, Response, StatusCode, Uri};
+use machinery::status::Details;
 use machinery::{Status, gvk, json, protobuf, schema};
 
 use accept::Subject;
@@ -153,6 +154,22 @@ pub(crate) fn failure(status: &Status, wishes: &Wishes, unsent: &Warnings) -> Re
 /// A `Status` in an encoding.
 pub(crate) fn in_encoding(status: &Status, encoding: Encoding) -> (Bytes, Encoding) {
     encoded(status.to_json().into(), encoding)
+}
+
+/// Upstream's router looks at `Accept` first, and more narrowly than what it leads to: a range must name one of the media
+/// types to the letter, or be `*/*`; parameters do not count.
+///
+/// # Errors
+/// 406 where none does.
+pub(crate) fn check_route(call: &Call) -> Result<(), Status> {
+    let streams = if matches!(&*call.info.verb, "list" | "watch") { &accept::STREAMS[..] } else { &[] };
+    let served: Vec<&str> = [JSON, YAML, PROTOBUF].iter().chain(streams).copied().collect();
+    let ranges = call.accept().split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
+    if call.accept().is_empty() || ranges.into_iter().any(|range| range == "*/*" || served.contains(&range)) {
+        return Ok(());
+    }
+    let why = format!("406: Not Acceptable\n\nAvailable representations: {}", served.join(", "));
+    Err(Status::not_acceptable_because(why).with_details(Details::default()))
 }
 
 /// What a resource's answers may look like: objects, tables, metadata alone.

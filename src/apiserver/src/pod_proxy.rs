@@ -1,20 +1,23 @@
 //! The way to what listens in pods: plain HTTP, or HTTPS whose certificate nobody checks, as upstream's proxy to pods and
 //! services (`apimachinery/pkg/util/proxy`).
 //!
-//! Passes a client's request on, upgrades included, without the client's credentials, and its answer back. Chooses no
-//! address: `special/proxy` does. Never reads a body, so links in HTML stay as they are.
+//! Passes a client's request on, upgrades included, without the client's credentials, and its answer back; in HTML, links
+//! to the target are made to lead through here (`links`). Chooses no address: `special/proxy` does.
+
+mod links;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, HOST, LOCATION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
@@ -31,8 +34,11 @@ use tokio_rustls::TlsConnector;
 use crate::body::{self, Body};
 use crate::chain::authenticate::websocket_token;
 use crate::kubelet_proxy::copy;
+use links::Origin;
 
 const CONNECT: Duration = Duration::from_secs(30);
+/// How large a page may be; its links cannot be rewritten while it flows.
+const PAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Headers that are about one connection (RFC 9110, 7.6.1), and those that only the API server may know.
 const KEPT_BACK: [HeaderName; 10] = [
@@ -49,10 +55,18 @@ const KEPT_BACK: [HeaderName; 10] = [
 ];
 
 /// Where a request goes.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Target {
-    pub(crate) is_https: bool,
+    pub(crate) speech: Speech,
     pub(crate) address: SocketAddr,
+}
+
+/// What is spoken there.
+pub(crate) enum Speech {
+    Http,
+    /// With whatever certificate the target has.
+    Https,
+    /// As the API server, with a kubelet that has the cluster's certificate.
+    Kubelet(TlsConnector),
 }
 
 /// Passes a request on. `prefix` is the part of the client's path that the target does not see, `path` the rest.
@@ -64,6 +78,7 @@ pub(crate) async fn forward(
     body: Body,
 ) -> Result<Response<Body>, Status> {
     let on_client = client.extensions.remove::<OnUpgrade>().filter(|_| client.headers.contains_key(UPGRADE));
+    let asked = asked_host(&client);
     let request = request(target, prefix, path, &client, on_client.is_some(), body)?;
     let mut response = send(target, request).await.map_err(|error| unreachable(&error))?;
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(on_client)) = (response.status(), on_client) {
@@ -76,11 +91,40 @@ pub(crate) async fn forward(
     }
     let (mut parts, stream) = response.into_parts();
     KEPT_BACK.iter().for_each(|name| drop(parts.headers.remove(name)));
-    point_back(&mut parts.headers, target, prefix);
-    let mut answer = Response::new(body::boxed(stream));
+    let address = target.address.to_string();
+    let origin = Origin { hosts: [&address, &asked], prefix };
+    point_back(&mut parts.headers, &origin);
+    let body = match is_page(&parts.headers) {
+        true => page(&mut parts.headers, &origin, stream).await?,
+        false => body::boxed(stream),
+    };
+    let mut answer = Response::new(body);
     *answer.status_mut() = parts.status;
     *answer.headers_mut() = parts.headers;
     Ok(answer)
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/html")
+}
+
+/// A page as a whole, links rewritten.
+async fn page(headers: &mut HeaderMap, origin: &Origin<'_>, stream: Incoming) -> Result<Body, Status> {
+    let read = Limited::new(stream, PAGE_LIMIT).collect().await;
+    let read = read.map_err(|error| Status::service_unavailable(format!("reading a page: {error}")))?;
+    let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let page = origin.page(read.to_bytes().into(), encoding);
+    if headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
+    }
+    Ok(body::full(page))
+}
+
+/// The host that the client believes to speak with.
+fn asked_host(client: &Parts) -> String {
+    let header = || client.headers.get(HOST).and_then(|host| host.to_str().ok());
+    client.uri.authority().map(Authority::as_str).or_else(header).unwrap_or_default().to_owned()
 }
 
 fn request(
@@ -113,15 +157,10 @@ fn request(
 }
 
 /// A redirection within the target is one within its path here.
-fn point_back(headers: &mut HeaderMap, target: &Target, prefix: &str) {
-    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let Ok(uri) = location.parse::<Uri>() else { return };
-    let is_within = uri.authority().is_none_or(|authority| authority.as_str() == target.address.to_string());
-    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    if is_within
-        && path.starts_with('/')
-        && let Ok(value) = HeaderValue::from_str(&format!("{prefix}{path}"))
-    {
+fn point_back(headers: &mut HeaderMap, origin: &Origin<'_>) {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let rewritten = location.and_then(|location| origin.rewritten(location));
+    if let Some(value) = rewritten.and_then(|location| HeaderValue::from_str(&location).ok()) {
         headers.insert(LOCATION, value);
     }
 }
@@ -132,11 +171,14 @@ async fn send(target: &Target, request: Request<Body>) -> Result<Response<Incomi
     let connect = async {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
-        if !target.is_https {
-            return speak(stream).await;
-        }
         let name = ServerName::IpAddress(target.address.ip().into());
-        speak(TlsConnector::from(Arc::new(unchecked()?)).connect(name, stream).await?).await
+        match &target.speech {
+            Speech::Http => speak(stream).await,
+            Speech::Https => {
+                speak(TlsConnector::from(Arc::new(unchecked()?)).connect(name, stream).await?).await
+            }
+            Speech::Kubelet(connector) => speak(connector.connect(name, stream).await?).await,
+        }
     };
     let mut sender = tokio::time::timeout(CONNECT, connect).await??;
     Ok(sender.send_request(request).await?)
@@ -220,7 +262,7 @@ mod tests {
 
     #[test]
     fn redirections_within_the_target_stay_below_the_prefix() {
-        let target = Target { is_https: false, address: ([10, 0, 0, 1], 8080).into() };
+        let origin = Origin { hosts: ["10.0.0.1:8080", "api"], prefix: "/prefix" };
         for (given, expected) in [
             ("/a?b=c", "/prefix/a?b=c"),
             ("http://10.0.0.1:8080/a", "/prefix/a"),
@@ -228,8 +270,18 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(LOCATION, HeaderValue::from_static(given));
-            point_back(&mut headers, &target, "/prefix");
+            point_back(&mut headers, &origin);
             assert_eq!(headers[LOCATION], expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn only_html_is_a_page() {
+        for (content_type, expected) in
+            [("text/html", true), ("TEXT/HTML; charset=utf-8", true), ("application/json", false)]
+        {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+            assert_eq!(is_page(&headers), expected, "{content_type}");
         }
     }
 }

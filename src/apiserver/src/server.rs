@@ -12,6 +12,7 @@ use crate::chain::authenticate::service_account_token::Tokens;
 use crate::chain::authorize::node::NodePods;
 use crate::chain::in_flight::InFlight;
 use crate::discovery::Discovery;
+use crate::encryption::Encryption;
 use crate::health::Health;
 use crate::kubelet_proxy::Kubelets;
 use crate::mirror::Mirror;
@@ -20,7 +21,7 @@ use crate::rbac::{Rules, node_rules};
 use crate::registry::Registry;
 use crate::serve::peer::PeerVerifier;
 use crate::special::service_addresses::Addresses;
-use crate::{Config, Error, VersionInfo};
+use crate::{Config, Error, Operations, VersionInfo};
 
 /// The API server's parts.
 pub(crate) struct Server {
@@ -38,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) health: Health,
     pub(crate) forms: Forms,
     pub(crate) in_flight: InFlight,
+    pub(crate) operations: Operations,
+    pub(crate) encryption: Arc<Encryption>,
     pub(crate) version: VersionInfo,
     pub(crate) advertise: std::net::SocketAddr,
     pub(crate) service_cidr: IpNet,
@@ -57,10 +60,12 @@ impl Server {
             kubelet_client,
             version,
             event_ttl: _,
+            encryption,
+            operations,
         } = config;
         let registry = Registry::builtin();
         Ok(Server {
-            discovery: Discovery::of(&registry),
+            discovery: Discovery::of(&registry, advertise),
             rbac: Mirror::new(store.clone(), Rules::ranges()),
             node_pods: Mirror::new(store.clone(), vec![Range::resource("", "pods")]),
             node_rules: node_rules(),
@@ -73,6 +78,8 @@ impl Server {
             forms: Forms::default(),
             in_flight: InFlight::default(),
             draining: CancellationToken::new(),
+            operations,
+            encryption,
             registry,
             store,
             version,

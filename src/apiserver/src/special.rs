@@ -79,6 +79,7 @@ macro_rules! special {
 const TABLE: &[Special] = &[
     special!(Namespace "", "bindings" / "", CREATE, ("", "v1", "Binding"), binding::create),
     special!(Itself "", "namespaces" / "finalize", &["update"], ("", "v1", "Namespace"), finalize::update),
+    special!(Cluster "", "nodes" / "proxy", PROXY, ("", "v1", "NodeProxyOptions"), proxy::node),
     special!(Namespace "", "pods" / "attach", CONNECT, ("", "v1", "PodAttachOptions"), exec::attach),
     special!(Namespace "", "pods" / "binding", CREATE, ("", "v1", "Binding"), binding::create),
     special!(Namespace "", "pods" / "eviction", CREATE, ("policy", "v1", "Eviction"), eviction::create),

@@ -5,29 +5,24 @@ use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::ResolvesServerCert;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 
 use crate::Error;
 
-/// Server settings for a certificate chain and its key (PEM).
-pub fn server_config(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, Error> {
+/// Server settings; `identity` says at each handshake which certificate to show.
+///
+/// # Errors
+/// TLS cannot be set up at all.
+pub fn server_config(identity: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Error::ServingCertificate(error.to_string()))?;
-    let key =
-        PrivateKeyDer::from_pem_slice(key).map_err(|error| Error::ServingCertificate(error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .and_then(|builder| {
-            builder
-                .with_client_cert_verifier(Arc::new(AskForAny::new(&provider)))
-                .with_single_cert(chain, key)
-        })
-        .map_err(|error| Error::ServingCertificate(error.to_string()))?;
+        .map_err(|error| Error::Tls(error.to_string()))?
+        .with_client_cert_verifier(Arc::new(AskForAny::new(&provider)))
+        .with_cert_resolver(identity);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

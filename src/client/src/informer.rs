@@ -10,7 +10,7 @@ use std::{
 
 use futures::{StreamExt, pin_mut};
 use kube::{
-    Api, Resource,
+    Api, Client, Resource,
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
@@ -20,9 +20,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::state::State;
+use self::{lenient::Lenient, state::State};
 use crate::key::Key;
 
+mod lenient;
 mod state;
 
 /// What an informer can hold: a kind known at compile time.
@@ -102,9 +103,18 @@ impl<K> Clone for Informer<K> {
 }
 
 impl<K: Object> Informer<K> {
-    /// Follows the `selection` of what `api` reaches until `cancel`. Most callers want [`crate::Informers::of`], which
-    /// shares; this is for parts that come and go, such as the one secret that a pod mounts.
-    pub fn start(api: Api<K>, selection: Selection, cancel: CancellationToken) -> Self {
+    /// Follows the `selection` until `cancel`, in one namespace or in all. Most callers want [`crate::Informers::of`],
+    /// which shares; this is for parts that come and go, such as the one secret that a pod mounts.
+    pub fn start(
+        client: Client,
+        namespace: Option<&str>,
+        selection: Selection,
+        cancel: CancellationToken,
+    ) -> Self {
+        let api = match namespace {
+            Some(namespace) => Api::namespaced_with(client, namespace, &()),
+            None => Api::all_with(client, &()),
+        };
         let (synced_sender, synced) = watch::channel(false);
         let shared = Arc::new(RwLock::new(State::default()));
         tokio::spawn({
@@ -207,7 +217,7 @@ impl<K: Object> Index<K> {
 
 /// Drives the watcher and applies what it says. Returns only if the stream ends, which kube's watcher never does.
 async fn follow<K: Object>(
-    api: Api<K>,
+    api: Api<Lenient<K>>,
     selection: Selection,
     shared: &RwLock<State<K>>,
     synced: &watch::Sender<bool>,

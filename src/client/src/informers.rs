@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use kube::{Api, Client};
+use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::informer::{Informer, Object, Selection};
@@ -37,7 +37,7 @@ impl Informers {
     pub fn selected<K: Object>(&self, selection: Selection) -> Informer<K> {
         let mut started = self.started.lock().expect("no panic happens while the informers are locked");
         let informer = started.entry((TypeId::of::<K>(), selection.clone())).or_insert_with(|| {
-            Box::new(Informer::<K>::start(Api::all(self.client.clone()), selection, self.cancel.clone()))
+            Box::new(Informer::<K>::start(self.client.clone(), None, selection, self.cancel.clone()))
         });
         informer.downcast_ref::<Informer<K>>().expect("the key holds the type").clone()
     }

@@ -1,4 +1,4 @@
-//! What components share to talk to the API: shared informers, keyed work queues, the event recorder.
+//! What components share to talk to the API: shared informers, keyed work queues, the event recorder, leader election.
 //!
 //! Input is a `kube::Client` (in-process or remote); output goes to controllers, scheduler, kubelet, network and DNS.
 //! Knows no particular kind, holds no opinion about what to do with a change, and never talks to the store.
@@ -9,6 +9,7 @@ mod backoff;
 mod informer;
 mod informers;
 mod key;
+mod leader;
 mod queue;
 mod recorder;
 mod reference;
@@ -19,6 +20,7 @@ pub use backoff::Backoff;
 pub use informer::{Change, Index, Informer, Object, Selection, Subscription};
 pub use informers::Informers;
 pub use key::Key;
+pub use leader::{Election, Lost, Terms};
 pub use queue::Queue;
 pub use recorder::{EventType, Recorder};
 pub use reference::{owner_reference, reference};

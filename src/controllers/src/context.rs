@@ -10,17 +10,18 @@ use crate::Signer;
 
 use crate::selection::Selection;
 
+/// The client by the name of the controller that is to act.
+pub type ClientFor = Arc<dyn Fn(&str) -> kube::Client + Send + Sync>;
+
 /// The surroundings of the controllers; cheap to clone.
 #[derive(Clone)]
 pub struct Context {
     /// Shared informers, under an identity that may list and watch everything.
     pub informers: Informers,
     /// A client with the identity of the named service account in kube-system, e.g. `deployment-controller`.
-    pub client_for: Arc<dyn Fn(&str) -> kube::Client + Send + Sync>,
-    /// The range that pod addresses come from.
-    pub cluster_cidr: IpNet,
-    /// The range that service addresses come from.
-    pub service_cidr: IpNet,
+    pub client_for: ClientFor,
+    /// The range that pod addresses come from; without one nobody here gives nodes their part.
+    pub cluster_cidr: Option<IpNet>,
     /// The certificate authority that pods verify the API server by, PEM.
     pub root_ca: String,
     /// The key that signs certificates; without one nobody here signs.

@@ -18,6 +18,7 @@ mod trigger_time;
 mod bootstrap_signer;
 mod certificates;
 mod deployment;
+mod dns_endpoints;
 mod endpoints;
 mod endpointslice;
 mod garbage_collector;
@@ -38,7 +39,8 @@ use futures::{
 
 pub use self::certificates::signing::Signer;
 use self::certificates::{approving, cleaner, serving, signing};
-pub use self::context::Context;
+pub use self::context::{ClientFor, Context};
+pub use self::dns_endpoints::DNS_PORT_ANNOTATION;
 use self::error::{Error, ignore_absent};
 pub use self::selection::{Selection, UnknownController};
 
@@ -75,6 +77,7 @@ fn all() -> &'static [Controller] {
         "replicaset-controller" => replicaset,
         "endpoints-controller" => endpoints,
         "endpointslice-controller" => endpointslice,
+        "dns-endpoints-controller" => dns_endpoints,
         "pod-garbage-collector-controller" => pod_gc,
         "garbage-collector-controller" => garbage_collector,
     }

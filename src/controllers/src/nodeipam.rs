@@ -24,13 +24,17 @@ const COMPONENT: &str = "cidrAllocator";
 const NODE_PREFIX_V4: u8 = 24;
 const NODE_PREFIX_V6: u8 = 64;
 
-/// Runs the controller until the context is cancelled.
+/// Runs the controller until the context is cancelled; without a range to give from it only waits for that.
 pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
+    let Some(cluster) = cx.cluster_cidr else {
+        cx.cancel.cancelled().await;
+        return Ok(());
+    };
     let nodes = cx.informers.of::<Node>();
     nodes.synced().await;
     let allocator = Allocator {
         nodes: nodes.clone(),
-        cluster: cx.cluster_cidr,
+        cluster,
         given: Mutex::default(),
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, COMPONENT),

@@ -13,6 +13,7 @@ mod join;
 mod reach;
 mod request;
 mod rotation;
+mod servers;
 mod serving;
 mod skew;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::settings::{self, Settings};
 use connection::{Connection, Endpoint};
 use home::{Home, Member};
 use rotation::Rotation;
+use servers::Servers;
 use serving::Serving;
 
 /// The arguments of `coxswain agent`.
@@ -51,6 +53,9 @@ pub(crate) struct AgentOptions {
     /// What `coxswain token create` printed; needed the first time
     #[arg(long)]
     token: Option<String>,
+    /// A file that holds the token, so that it shows in no list of processes
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
     /// Where the node keeps its state
     #[arg(long, default_value = config::DATA_DIR)]
     data_dir: PathBuf,
@@ -74,7 +79,11 @@ impl AgentOptions {
     }
 
     fn join_token(&self) -> anyhow::Result<Option<JoinToken>> {
-        self.token.as_deref().map(|text| text.parse().context("--token")).transpose()
+        let Some(file) = &self.token_file else {
+            return self.token.as_deref().map(|text| text.parse().context("--token")).transpose();
+        };
+        let named = || format!("--token-file {}", file.display());
+        std::fs::read_to_string(file).with_context(named)?.parse().map(Some).with_context(named)
     }
 }
 
@@ -94,7 +103,7 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     let member = member(&options, &home).await?;
 
     let cancel = CancellationToken::new();
-    let connection = Connection::new(member.server.clone(), member.client_tls()?);
+    let connection = Connection::new(member.servers.clone(), member.client_tls()?);
     let client = Client::new(connection.service(), "default");
     check_version(&client).await?;
     let settings = settings(&client).await?;
@@ -110,9 +119,11 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
         informers: Informers::new(client.clone(), cancel.clone()),
     };
     let mut parts = Parts::new(cancel);
+    let servers = Servers::new(&member, &home, connection.clone(), node.informers.clone());
     node.start(&mut parts).await?;
+    parts.keep("servers", move |cancel| servers.clone().follow(cancel));
     keep_certificates(&member, &home, address, client, connection, serving, &mut parts);
-    info!(node = member.node_name, server = %member.server, data = %data.path().display(), "joined");
+    info!(node = member.node_name, server = %member.servers[0], data = %data.path().display(), "joined");
 
     let outcome = tokio::select! {
         told = host::told_to_end() => told,
@@ -132,12 +143,12 @@ async fn member(options: &AgentOptions, home: &Home) -> anyhow::Result<Member> {
         );
     }
     // The server may have another address today; its authority is the same.
-    let server = options.endpoint()?.unwrap_or_else(|| member.server.clone());
-    let member = Member { server, ..member };
-    reach::wait_for(&member.server).await?;
+    let servers = options.endpoint()?.map_or_else(|| member.servers.clone(), |server| vec![server]);
+    let member = Member { servers, ..member };
+    reach::wait_for(&member.servers).await?;
     match member.certificate.expired(jiff::Timestamp::now()) {
         None => Ok(member),
-        Some(end) if options.token.is_none() => bail!(
+        Some(end) if options.token.is_none() && options.token_file.is_none() => bail!(
             "this node's certificate expired on {end}: join anew with --token and what `coxswain token create` prints on the server"
         ),
         Some(_) => join::join(join::Wanted::again(options, &member)?, home).await,

@@ -8,8 +8,12 @@ use jiff::SignedDuration;
 use tracing_subscriber::EnvFilter;
 
 use crate::agent::{self, AgentOptions};
-use crate::config::{self, ServerOptions};
-use crate::{host, image, reset, server, token};
+use crate::config::{self, ApiserverOptions, ServerOptions};
+use crate::controller_manager::{self, ControllerManagerOptions};
+use crate::scheduler::{self, SchedulerOptions};
+use crate::snapshot::SnapshotCommand;
+use crate::store_command::StoreCommand;
+use crate::{host, image, reset, server, snapshot, store_command, token};
 
 /// A Kubernetes cluster in one binary.
 #[derive(Parser)]
@@ -27,12 +31,24 @@ enum Command {
     /// Run the control plane and, unless told not to, a node.
     Server(Box<ServerOptions>),
     /// Run a node of a cluster whose server runs elsewhere.
-    Agent(AgentOptions),
+    Agent(Box<AgentOptions>),
+    /// Run the API server alone: no controllers, no scheduler, no node.
+    Apiserver(Box<ApiserverOptions>),
+    /// Run the controllers alone.
+    ControllerManager(Box<ControllerManagerOptions>),
+    /// Run the scheduler alone.
+    Scheduler(SchedulerOptions),
     /// Work with the tokens by which nodes join; needs a running server and its data directory.
     #[command(subcommand)]
     Token(TokenCommand),
     /// Stop and remove all that a cluster left on this machine: containers, mounts, links, rules, cgroups and data.
     Reset(DataDir),
+    /// Save, restore, list and verify snapshots of the cluster's state.
+    #[command(subcommand)]
+    Snapshot(Box<SnapshotCommand>),
+    /// See what the store does, check a stopped one, repair one that has lost something.
+    #[command(subcommand)]
+    Store(Box<StoreCommand>),
     /// Work with the images of a node; a running server sees the result at once.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -110,9 +126,24 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
         Command::Agent(options) => {
             host::keep_memory_low();
-            host::runtime()?.block_on(agent::run(options))
+            host::runtime()?.block_on(agent::run(*options))
+        }
+        Command::Apiserver(options) => {
+            host::keep_memory_low();
+            let config = options.resolve()?;
+            host::runtime()?.block_on(server::run(config))
+        }
+        Command::ControllerManager(options) => {
+            host::keep_memory_low();
+            host::runtime()?.block_on(controller_manager::run(*options))
+        }
+        Command::Scheduler(options) => {
+            host::keep_memory_low();
+            host::runtime()?.block_on(scheduler::run(options))
         }
         Command::Token(command) => host::runtime()?.block_on(token(command)),
+        Command::Snapshot(command) => host::runtime()?.block_on(snapshot::run(*command)),
+        Command::Store(command) => host::runtime()?.block_on(store_command::run(*command)),
         Command::Reset(at) => reset::run(&at.data_dir),
         Command::Image(ImageCommand::Import { file, at }) => image::import(&at.data_dir, &file),
         Command::Image(ImageCommand::Ls { at }) => image::list(&at.data_dir),

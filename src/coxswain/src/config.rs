@@ -1,6 +1,9 @@
 //! What `coxswain server` is told: flags win over the config file, which wins over the defaults.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod apiserver;
+mod encryption;
+
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +15,12 @@ use jiff::SignedDuration;
 use network::Backend;
 use serde::Deserialize;
 
-use crate::host;
 use crate::settings::Settings;
-use crate::store::{StoreOptions, StorePlace};
+use crate::snapshot::schedule::Schedule;
+use crate::store::StorePlace;
+
+pub(crate) use apiserver::ApiserverOptions;
+use encryption::EncryptionPlace;
 
 /// The Kubernetes version that the API serves, with our own version as build metadata.
 pub(crate) const VERSION: &str = concat!("v1.36.3+coxswain", env!("CARGO_PKG_VERSION"));
@@ -25,41 +31,22 @@ pub(crate) const DATA_DIR: &str = "/var/lib/coxswain";
 #[derive(Args, Deserialize, Default, Debug)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct ServerOptions {
-    /// Where the cluster keeps its state [default: /var/lib/coxswain]
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// The address to listen on; also the node's address when it is not 0.0.0.0 or loopback [default: 0.0.0.0]
-    #[arg(long)]
-    bind_address: Option<IpAddr>,
-    /// The port of the API [default: 6443]
-    #[arg(long)]
-    port: Option<u16>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    apiserver: ApiserverOptions,
     /// The node's name [default: the host name]
     #[arg(long)]
     node_name: Option<String>,
     /// Run the control plane only
     #[arg(long)]
     without_node: bool,
-    /// The range that pods get their addresses from [default: 10.244.0.0/16]
-    #[arg(long)]
-    cluster_cidr: Option<Ipv4Net>,
-    /// The range that services get their addresses from [default: 10.96.0.0/16]
-    #[arg(long)]
-    service_cidr: Option<Ipv4Net>,
-    /// The cluster's DNS domain [default: cluster.local]
-    #[arg(long)]
-    cluster_domain: Option<String>,
     /// Registries to speak plain HTTP to (host or host:port; loopback needs no mention); may be repeated
     #[arg(long = "plain-http-registry")]
     #[serde(rename = "plain-http-registry")]
     plain_http_registries: Vec<String>,
-    /// How pods of different nodes reach each other: routes (nodes in one network) or vxlan [default: routes]
-    #[arg(long)]
-    pod_network: Option<Backend>,
-    /// More names and addresses under which the API is reached, for its certificate; may be repeated
-    #[arg(long = "tls-san")]
-    #[serde(rename = "tls-san")]
-    tls_sans: Vec<String>,
+    /// Run controllers and scheduler only while holding their leases, so that several servers share the work [default: true]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    leader_elect: Option<bool>,
     /// How long certificates are valid that nodes and users request [default: 8760h]
     #[arg(long)]
     cluster_signing_duration: Option<SignedDuration>,
@@ -69,13 +56,6 @@ pub(crate) struct ServerOptions {
     /// So long a node may be silent before it counts as unreachable [default: 50s]
     #[arg(long)]
     node_monitor_grace_period: Option<SignedDuration>,
-    /// In the config file: `store:` with `kind`, `endpoints`, `ca`, `cert`, `key`, `prefix` and `peer-port` below it
-    #[command(flatten)]
-    store: StoreOptions,
-    /// A YAML file with the same names as these flags
-    #[arg(long)]
-    #[serde(skip)]
-    config: Option<PathBuf>,
 }
 
 /// The resolved configuration of a server.
@@ -83,18 +63,37 @@ pub(crate) struct ServerOptions {
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     pub(crate) bind: SocketAddr,
-    pub(crate) node_name: String,
-    pub(crate) with_node: bool,
+    /// This machine's name: the node's where one runs here.
+    pub(crate) host: String,
     pub(crate) cluster_cidr: Ipv4Net,
     pub(crate) service_cidr: Ipv4Net,
     pub(crate) cluster_domain: String,
-    pub(crate) plain_http_registries: Vec<String>,
     pub(crate) pod_network: Backend,
     pub(crate) tls_sans: Vec<String>,
-    pub(crate) cluster_signing_duration: Duration,
-    pub(crate) controllers: Selection,
-    pub(crate) node_monitor_grace_period: Duration,
     pub(crate) store: StorePlace,
+    pub(crate) encryption: EncryptionPlace,
+    /// Snapshots that the server takes by itself.
+    pub(crate) snapshots: Option<Schedule>,
+    /// Controllers and scheduler, where they run in this process.
+    pub(crate) loops: Option<LoopsConfig>,
+    /// The node, where one runs in this process.
+    pub(crate) node: Option<NodeConfig>,
+}
+
+/// What controllers and scheduler are told.
+#[derive(Debug, Clone)]
+pub(crate) struct LoopsConfig {
+    /// Whether they work only while elected.
+    pub(crate) leader_elect: bool,
+    pub(crate) controllers: Selection,
+    pub(crate) cluster_signing_duration: Duration,
+    pub(crate) node_monitor_grace_period: Duration,
+}
+
+/// What the node in this process is told; its name is the host's.
+#[derive(Debug, Clone)]
+pub(crate) struct NodeConfig {
+    pub(crate) plain_http_registries: Vec<String>,
 }
 
 impl ServerOptions {
@@ -104,46 +103,29 @@ impl ServerOptions {
     /// A config file that cannot be read or has unknown names; ranges that overlap or are too small; a node name that
     /// is no DNS subdomain.
     pub(crate) fn resolve(self) -> anyhow::Result<Config> {
-        let file = match &self.config {
-            Some(path) => read(path)?,
-            None => Self::default(),
-        };
-        let node_name = match self.node_name.or(file.node_name) {
-            Some(name) => name,
-            None => host::name()?.to_lowercase(),
-        };
-        let mut plain_http_registries = self.plain_http_registries;
-        plain_http_registries.extend(file.plain_http_registries);
-        let mut tls_sans = self.tls_sans;
-        tls_sans.extend(file.tls_sans);
-        let config = Config {
-            data_dir: self.data_dir.or(file.data_dir).unwrap_or_else(|| DATA_DIR.into()),
-            bind: SocketAddr::new(
-                self.bind_address.or(file.bind_address).unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
-                self.port.or(file.port).unwrap_or(6443),
-            ),
-            node_name,
-            with_node: !(self.without_node || file.without_node),
-            cluster_cidr: self.cluster_cidr.or(file.cluster_cidr).unwrap_or_else(|| cidr("10.244.0.0/16")),
-            service_cidr: self.service_cidr.or(file.service_cidr).unwrap_or_else(|| cidr("10.96.0.0/16")),
-            cluster_domain: self
-                .cluster_domain
-                .or(file.cluster_domain)
-                .unwrap_or_else(|| "cluster.local".to_owned()),
-            plain_http_registries,
-            pod_network: self.pod_network.or(file.pod_network).unwrap_or_default(),
-            tls_sans,
-            cluster_signing_duration: signing_duration(
-                self.cluster_signing_duration.or(file.cluster_signing_duration),
-            )?,
+        let file: Self = self.apiserver.file()?;
+        let loops = LoopsConfig {
+            leader_elect: self.leader_elect.or(file.leader_elect).unwrap_or(true),
             controllers: match self.controllers.or(file.controllers) {
                 Some(words) => Selection::new(words).context("--controllers")?,
                 None => Selection::default(),
             },
+            cluster_signing_duration: signing_duration(
+                self.cluster_signing_duration.or(file.cluster_signing_duration),
+            )?,
             node_monitor_grace_period: grace_period(
                 self.node_monitor_grace_period.or(file.node_monitor_grace_period),
             )?,
-            store: self.store.or(file.store).resolve()?,
+        };
+        let plain_http_registries =
+            self.plain_http_registries.into_iter().chain(file.plain_http_registries).collect();
+        let with_node = !(self.without_node || file.without_node);
+        let base = self.apiserver.over(file.apiserver)?;
+        let config = Config {
+            host: self.node_name.or(file.node_name).unwrap_or(base.host),
+            loops: Some(loops),
+            node: with_node.then_some(NodeConfig { plain_http_registries }),
+            ..base
         };
         config.check()?;
         Ok(config)
@@ -165,7 +147,7 @@ impl Config {
             services.prefix_len() <= 28,
             "--service-cidr {services} is too small: give it at least 16 addresses (/28)"
         );
-        named("--node-name", &self.node_name)?;
+        named("--node-name", &self.host)?;
         named("--cluster-domain", &self.cluster_domain)
     }
 
@@ -202,14 +184,8 @@ pub(crate) fn named(flag: &str, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<ServerOptions> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the config file {}", path.display()))?;
-    serde_saphyr::from_str(&text).with_context(|| format!("the config file {} is wrong", path.display()))
-}
-
 /// Upstream's default is more than the time after which a dead connection is noticed.
-fn grace_period(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
+pub(crate) fn grace_period(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
     match given {
         None => Ok(Duration::from_secs(50)),
         Some(given) => given.try_into().context("--node-monitor-grace-period must not be negative"),
@@ -217,42 +193,77 @@ fn grace_period(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
 }
 
 /// A year unless told otherwise, as upstream.
-fn signing_duration(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
+pub(crate) fn signing_duration(given: Option<SignedDuration>) -> anyhow::Result<Duration> {
     let duration = given.unwrap_or(SignedDuration::from_hours(8760));
     ensure!(duration.is_positive(), "--cluster-signing-duration must be longer than nothing");
     duration.try_into().context("--cluster-signing-duration")
-}
-
-fn cidr(text: &str) -> Ipv4Net {
-    text.parse().expect("the default range is well formed")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolve(options: ServerOptions) -> Result<Config, String> {
-        options.resolve().map_err(|error| format!("{error:#}"))
+    #[derive(clap::Parser)]
+    struct Server {
+        #[command(flatten)]
+        options: ServerOptions,
+    }
+
+    #[derive(clap::Parser)]
+    struct Apiserver {
+        #[command(flatten)]
+        options: ApiserverOptions,
+    }
+
+    fn resolve(line: &str) -> Result<Config, String> {
+        let server = <Server as clap::Parser>::try_parse_from(line.split(' ')).unwrap();
+        server.options.resolve().map_err(|error| format!("{error:#}"))
+    }
+
+    /// A config file with this text, for as long as `test` runs.
+    fn with_file<T>(name: &str, text: &str, test: impl FnOnce(&str) -> T) -> T {
+        let file = std::env::temp_dir().join(format!("coxswain-{name}-{}.yaml", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        let outcome = test(file.to_str().unwrap());
+        std::fs::remove_file(file).unwrap();
+        outcome
     }
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let file = std::env::temp_dir().join(format!("coxswain-config-{}.yaml", std::process::id()));
-        std::fs::write(&file, "port: 7001\nnode-name: from-file\n").unwrap();
-        let options = ServerOptions { config: Some(file.clone()), port: Some(7002), ..Default::default() };
-        let config = resolve(options).unwrap();
-        std::fs::remove_file(file).unwrap();
-        assert_eq!((config.bind.port(), config.node_name.as_str()), (7002, "from-file"));
+        let text =
+            "port: 7001\nnode-name: from-file\nleader-elect: false\nstore: {kind: embedded}\ntls-san: [a]\n";
+        let config =
+            with_file("config", text, |file| resolve(&format!("x --config {file} --port 7002"))).unwrap();
+        assert_eq!((config.bind.port(), config.host.as_str()), (7002, "from-file"));
         assert_eq!(config.dns_ip().to_string(), "10.96.0.10");
+        assert_eq!((config.loops.unwrap().leader_elect, config.tls_sans), (false, vec!["a".to_owned()]));
+    }
+
+    #[test]
+    fn a_name_that_the_file_should_not_have_is_refused() {
+        let error =
+            with_file("unknown", "prot: 7001\n", |file| resolve(&format!("x --config {file}"))).unwrap_err();
+        assert!(error.contains("is wrong") && error.contains("prot"), "{error}");
+        let apiserver = |file: &str| {
+            let line = ["x", "--config", file];
+            <Apiserver as clap::Parser>::try_parse_from(line).unwrap().options.resolve().unwrap_err()
+        };
+        let error = with_file("apiserver", "without-node: true\n", |file| format!("{:#}", apiserver(file)));
+        assert!(error.contains("without-node"), "{error}");
+    }
+
+    #[test]
+    fn an_api_server_alone_runs_nothing_else_and_knows_upstreams_names_of_flags() {
+        let line = "x --secure-port 7443 --service-cluster-ip-range 10.0.0.0/24".split(' ');
+        let config = <Apiserver as clap::Parser>::try_parse_from(line).unwrap().options.resolve().unwrap();
+        assert_eq!((config.bind.port(), config.kubernetes_ip()), (7443, Ipv4Addr::new(10, 0, 0, 1)));
+        assert!(config.loops.is_none() && config.node.is_none());
+        assert!(resolve("x --without-node").unwrap().node.is_none());
     }
 
     #[test]
     fn overlapping_ranges_are_rejected() {
-        let options = ServerOptions {
-            node_name: Some("n".into()),
-            cluster_cidr: Some(cidr("10.96.0.0/12")),
-            ..Default::default()
-        };
-        assert!(resolve(options).unwrap_err().contains("overlap"));
+        assert!(resolve("x --node-name n --cluster-cidr 10.96.0.0/12").unwrap_err().contains("overlap"));
     }
 }

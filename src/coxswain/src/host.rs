@@ -1,16 +1,31 @@
 //! Questions to the machine: its name, its address, what it lacks.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
 
 /// The host name.
 pub(crate) fn name() -> anyhow::Result<String> {
     let name = nix::unistd::gethostname().context("cannot read the host name; give --node-name")?;
     name.into_string().ok().context("the host name is not text; give --node-name")
+}
+
+/// Becomes the same program with the same arguments, in the same process, as if it had been started again. Returns only why
+/// it cannot.
+pub(crate) fn begin_anew() -> std::io::Error {
+    let mut arguments = std::env::args_os();
+    // Not by its path: the file may have been replaced meanwhile.
+    let mut program = Command::new("/proc/self/exe");
+    if let Some(name) = arguments.next() {
+        program.arg0(name);
+    }
+    program.args(arguments).exec()
 }
 
 /// The address under which others reach this machine: the one it was told to bind, else the one its default route
@@ -44,8 +59,10 @@ fn first_of_a_link() -> Option<Ipv4Addr> {
 
 /// Every IPv4 address of a link that is up, loopback apart.
 pub(crate) fn addresses() -> Vec<Ipv4Addr> {
-    let links = getifaddrs().into_iter().flatten();
+    let links = getifaddrs().inspect_err(|error| warn!(%error, "this machine's addresses cannot be listed"));
     links
+        .into_iter()
+        .flatten()
         .filter(|link| link.flags.contains(InterfaceFlags::IFF_UP))
         .filter_map(|link| Some(link.address?.as_sockaddr_in()?.ip()))
         .filter(|ip| !ip.is_loopback())

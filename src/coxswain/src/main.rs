@@ -6,18 +6,24 @@
 
 mod agent;
 mod cli;
+mod component;
 mod config;
+mod controller_manager;
 mod datadir;
 mod host;
 mod image;
 mod join_token;
+mod leader_election;
 mod node;
 mod parts;
 mod pki;
 mod reset;
+mod scheduler;
 mod server;
 mod settings;
+mod snapshot;
 mod store;
+mod store_command;
 mod token;
 
 use std::process::ExitCode;

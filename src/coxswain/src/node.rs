@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use client::Informers;
+use controllers::DNS_PORT_ANNOTATION;
 use ipnet::{IpNet, Ipv4Net};
 use rustls::ServerConfig;
 use tracing::warn;
@@ -24,9 +25,6 @@ use pod_network::PodNetwork;
 
 /// The kubelet's port, unless something else has it.
 const KUBELET_PORT: u16 = 10250;
-/// Where a Node says on which port of its address the cluster's DNS answers.
-pub(crate) const DNS_PORT_ANNOTATION: &str = "coxswain.io/dns-port";
-
 /// This machine, asking itself.
 const LOOPBACK: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
 
@@ -175,9 +173,26 @@ fn resolvers(resolv_conf: &Path) -> Vec<SocketAddr> {
         warn!(%error, file = %resolv_conf.display(), "cannot read the host's resolvers: pods resolve names of the cluster only");
         String::new()
     });
-    text.lines()
-        .filter_map(|line| line.trim().strip_prefix("nameserver"))
-        .filter_map(|address| address.trim().parse::<IpAddr>().ok())
-        .map(|address| SocketAddr::new(address, 53))
-        .collect()
+    text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")).filter_map(resolver).collect()
+}
+
+/// The address of a `nameserver` line, which may be followed by a comment. One of a link alone (`fe80::1%eth0`) is left out.
+fn resolver(line: &str) -> Option<SocketAddr> {
+    let address = line.split(['#', ';']).next().unwrap_or_default().trim();
+    let parsed = address.parse::<IpAddr>();
+    let parsed = parsed.inspect_err(|error| warn!(%error, address, "a resolver of the host is not asked"));
+    Some(SocketAddr::new(parsed.ok()?, 53))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_is_an_address_before_a_comment() {
+        let address = |line| resolver(line).map(|found| found.to_string());
+        assert_eq!(address(" 192.0.2.53 # office").as_deref(), Some("192.0.2.53:53"));
+        assert_eq!(address("\t2001:db8::53;old").as_deref(), Some("[2001:db8::53]:53"));
+        assert_eq!(address(" fe80::1%eth0"), None);
+    }
 }

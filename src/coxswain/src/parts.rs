@@ -2,10 +2,13 @@
 //!
 //! Two ways: without a *vital* part (the one that serves the API) there is no server, and its end is the server's. A part
 //! that is *kept* works through the API: it is logged and begun anew after an error or a panic, and nothing else notices.
+//! One that *leads* is kept, too, and works in one process of the cluster at a time.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use client::Election;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +43,30 @@ impl Parts {
         self.tasks.spawn(async move {
             client::keep_running(name, &cancel, start).await;
             Ok(())
+        });
+    }
+
+    /// Starts a part that is kept, and works only while this process is elected; without an election, always.
+    pub(crate) fn lead<Fut>(
+        &mut self,
+        name: &'static str,
+        election: Option<Election>,
+        work: impl Fn(CancellationToken) -> Fut + Send + Sync + 'static,
+    ) where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let work = Arc::new(work);
+        self.keep(name, move |cancel| {
+            let (election, work) = (election.clone(), work.clone());
+            async move {
+                match election {
+                    Some(election) => election.lead(cancel, |term| work(term)).await,
+                    None => {
+                        work(cancel).await;
+                        Ok(())
+                    }
+                }
+            }
         });
     }
 

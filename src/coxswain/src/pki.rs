@@ -1,7 +1,9 @@
 //! Keys and certificates. Kept in `<data-dir>/pki`: the cluster's authority and the key that signs service-account
-//! tokens. Everything else is issued anew at each start, which costs a fraction of a millisecond. A server that runs for a
-//! year without a restart outlives its certificates: nothing issues them again in between. (An agent's are renewed, by
-//! `agent/rotation.rs`.)
+//! tokens, which several servers have from the store that they share (`shared`). Everything else is issued anew at each start, which costs a fraction of a millisecond, and again while the
+//! server runs (`identity`). An agent's are asked for and renewed by `agent/rotation.rs`.
+
+mod identity;
+pub(crate) mod shared;
 
 use std::fs;
 use std::io::Write;
@@ -17,14 +19,24 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose,
 };
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use time::OffsetDateTime;
+
+pub(crate) use identity::Identity;
 
 /// How long leaf certificates are valid: as upstream's kubeadm.
 const LEAF_DAYS: i64 = 365;
+/// When they are replaced.
+pub(crate) const RENEWED_AFTER: time::Duration = time::Duration::days(LEAF_DAYS * 2 / 3);
 const AUTHORITY_DAYS: i64 = 3650;
+
+/// The files.
+const AUTHORITY: &str = "ca.crt";
+const AUTHORITY_KEY: &str = "ca.key";
+const SERVICE_ACCOUNT_KEY: &str = "sa.key";
 
 /// The cluster's authority.
 pub(crate) struct Pki {
@@ -48,14 +60,15 @@ impl Pki {
     /// The files cannot be read or written, or do not belong together.
     pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
         fs::create_dir_all(directory)?;
-        let key = KeyPair::from_pem(&key(&directory.join("ca.key"))?).context("pki/ca.key is damaged")?;
-        let certificate = directory.join("ca.crt");
+        let key =
+            KeyPair::from_pem(&key(&directory.join(AUTHORITY_KEY))?).context("pki/ca.key is damaged")?;
+        let certificate = directory.join(AUTHORITY);
         if !certificate.exists() {
             write_private(&certificate, authority_params().self_signed(&key)?.pem().as_bytes())?;
         }
         let authority = fs::read_to_string(&certificate)?;
         let issuer = Issuer::from_ca_cert_pem(&authority, key).context("pki/ca.crt is damaged")?;
-        let service_account_key = self::key(&directory.join("sa.key"))?;
+        let service_account_key = self::key(&directory.join(SERVICE_ACCOUNT_KEY))?;
         Ok(Self { issuer, authority, service_account_key })
     }
 
@@ -64,17 +77,30 @@ impl Pki {
         self.issuer.key().serialize_pem()
     }
 
-    /// A client certificate for a user (common name) in a group (organisation).
-    pub(crate) fn client(&self, user: &str, group: &str) -> anyhow::Result<Leaf> {
-        let mut params = leaf_params(user, ExtendedKeyUsagePurpose::ClientAuth, Vec::new())?;
-        params.distinguished_name.push(DnType::OrganizationName, group);
+    /// A client certificate for a user (common name), in a group (organisation) where one is given.
+    pub(crate) fn client(
+        &self,
+        user: &str,
+        group: Option<&str>,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Leaf> {
+        let mut params = leaf_params(user, ExtendedKeyUsagePurpose::ClientAuth, Vec::new(), now)?;
+        if let Some(group) = group {
+            params.distinguished_name.push(DnType::OrganizationName, group);
+        }
         self.sign(&params)
     }
 
     /// A serving certificate for names and addresses.
-    pub(crate) fn server(&self, user: &str, names: &[String], addresses: &[IpAddr]) -> anyhow::Result<Leaf> {
+    pub(crate) fn server(
+        &self,
+        user: &str,
+        names: &[String],
+        addresses: &[IpAddr],
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Leaf> {
         let names = names.iter().cloned().chain(addresses.iter().map(IpAddr::to_string)).collect();
-        self.sign(&leaf_params(user, ExtendedKeyUsagePurpose::ServerAuth, names)?)
+        self.sign(&leaf_params(user, ExtendedKeyUsagePurpose::ServerAuth, names, now)?)
     }
 
     fn sign(&self, params: &CertificateParams) -> anyhow::Result<Leaf> {
@@ -84,15 +110,11 @@ impl Pki {
     }
 
     /// A TLS server that accepts clients without a certificate and verifies those that bring one.
-    pub(crate) fn tls(&self, leaf: &Leaf) -> anyhow::Result<Arc<ServerConfig>> {
+    pub(crate) fn tls(&self, identity: Arc<Identity>) -> anyhow::Result<Arc<ServerConfig>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes())?)?;
         let clients = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build()?;
-        let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes())?;
-        let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes())?;
-        let config = ServerConfig::builder()
-            .with_client_cert_verifier(clients)
-            .with_single_cert(vec![certificate], key)?;
+        let config = ServerConfig::builder().with_client_cert_verifier(clients).with_cert_resolver(identity);
         Ok(Arc::new(config))
     }
 
@@ -145,7 +167,7 @@ fn authority_params() -> CertificateParams {
     params.key_usages =
         vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
     params.distinguished_name = common_name("coxswain");
-    valid_for(&mut params, AUTHORITY_DAYS);
+    valid_for(&mut params, AUTHORITY_DAYS, OffsetDateTime::now_utc());
     params
 }
 
@@ -153,13 +175,14 @@ fn leaf_params(
     user: &str,
     usage: ExtendedKeyUsagePurpose,
     names: Vec<String>,
+    now: OffsetDateTime,
 ) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = common_name(user);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![usage];
     params.use_authority_key_identifier_extension = true;
-    valid_for(&mut params, LEAF_DAYS);
+    valid_for(&mut params, LEAF_DAYS, now);
     Ok(params)
 }
 
@@ -170,8 +193,7 @@ fn common_name(name: &str) -> DistinguishedName {
 }
 
 /// Valid from an hour ago, since clocks differ.
-fn valid_for(params: &mut CertificateParams, days: i64) {
-    let now = time::OffsetDateTime::now_utc();
+fn valid_for(params: &mut CertificateParams, days: i64, now: OffsetDateTime) {
     params.not_before = now - time::Duration::hours(1);
     params.not_after = now + time::Duration::days(days);
 }
@@ -186,9 +208,9 @@ mod tests {
         let first = Pki::open(&directory).unwrap();
         let second = Pki::open(&directory).unwrap();
         assert_eq!(first.authority, second.authority);
-        let leaf = second.server("coxswain", &["localhost".into()], &["127.0.0.1".parse().unwrap()]).unwrap();
-        rustls::crypto::ring::default_provider().install_default().ok();
-        second.tls(&leaf).unwrap();
+        let now = OffsetDateTime::now_utc();
+        let loopback = ["127.0.0.1".parse().unwrap()];
+        let leaf = second.server("coxswain", &["localhost".into()], &loopback, now).unwrap();
         assert!(
             second.kubeconfig("https://127.0.0.1:6443", "admin", &leaf).unwrap().contains("current-context")
         );

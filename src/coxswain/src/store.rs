@@ -66,6 +66,11 @@ impl StoreOptions {
         }
     }
 
+    /// The same, about TiKV whether that is said or not.
+    pub(crate) fn in_tikv(self) -> Self {
+        Self { kind: Some(Kind::Tikv), ..self }
+    }
+
     /// # Errors
     /// Flags that do not go together, in one line.
     pub(crate) fn resolve(self) -> anyhow::Result<StorePlace> {
@@ -102,6 +107,11 @@ pub(crate) enum StorePlace {
 }
 
 impl StorePlace {
+    /// Whether other servers may have it open, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::Tikv { .. })
+    }
+
     /// Opens the store, or joins the servers that have it open. `address` is how they reach this one.
     ///
     /// # Errors

@@ -96,7 +96,7 @@ pub(crate) async fn delete(data_dir: &Path, id: &str) -> anyhow::Result<()> {
 }
 
 /// A client by the kubeconfig in the data directory.
-async fn connect(data_dir: &Path) -> anyhow::Result<(Client, Kubeconfig)> {
+pub(crate) async fn connect(data_dir: &Path) -> anyhow::Result<(Client, Kubeconfig)> {
     let path: PathBuf = data_dir.join("kubeconfig");
     let kubeconfig = Kubeconfig::read_from(&path).with_context(|| {
         format!(

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Taint};
 use objects::{
     node_selector::Candidate,
     resources::{Amounts, requests},
+    taints::untolerated,
 };
 
 use crate::{
@@ -19,30 +20,33 @@ use crate::{
 
 pub(crate) mod sysctls;
 
-/// The reason for refusing a pod that wants another node.
-pub(crate) const NODE_AFFINITY: &str = "NodeAffinity";
+/// Refusals that may come from an old look at the Node. (Upstream looks again for affinity only.)
+pub(crate) const ASKED_AGAIN: [&str; 2] = [NODE_AFFINITY, TAINT_TOLERATION];
+const NODE_AFFINITY: &str = "NodeAffinity";
+const TAINT_TOLERATION: &str = "TaintToleration";
+
+const OS_LABEL: &str = "kubernetes.io/os";
+const OS: &str = "linux";
 
 /// What the node offers.
 pub(crate) struct Offer {
     pub name: String,
     pub allocatable: Amounts,
     pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
     pub has_apparmor: bool,
 }
 
-/// Refuses a pod that does not fit beside `others`, or that wants another kind of node.
+/// Refuses a pod that does not fit beside `others`, or that wants another kind of node. Where several things are wrong the
+/// first in upstream's order is told.
 pub(crate) fn admit<'a>(
     pod: &Pod,
     others: impl Iterator<Item = &'a Pod> + Clone,
     node: &Offer,
 ) -> Result<(), Verdict> {
     let spec = pod::spec(pod);
-    if spec.os.as_ref().is_some_and(|os| os.name != "linux") {
-        return refuse(
-            "PodOSNotSupported",
-            "Failed to admit pod as the OS field doesn't match node OS".into(),
-        );
-    }
+    runs_here(pod)?;
+    fits(spec, others.clone(), &node.allocatable)?;
     if !(Candidate { name: &node.name, labels: Some(&node.labels) }).is_wanted_by(spec) {
         return refuse(
             NODE_AFFINITY,
@@ -55,12 +59,30 @@ pub(crate) fn admit<'a>(
             "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return refuse("NodePorts", message.into());
     }
-    fits(spec, others, &node.allocatable)?;
+    // Other effects concern only who chooses a node.
+    if untolerated(&node.taints, spec.tolerations.as_deref().unwrap_or_default(), &["NoExecute"]).is_some() {
+        let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
+        return refuse(TAINT_TOLERATION, message.into());
+    }
     if let Some(message) = sysctls::forbidden(spec) {
         return refuse("SysctlForbidden", message);
     }
     if !node.has_apparmor && security::wants_apparmor(pod) {
         return refuse("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host".into());
+    }
+    Ok(())
+}
+
+/// Refuses a pod of another operating system. A pod may also say which by a label of its own, strange as that is.
+fn runs_here(pod: &Pod) -> Result<(), Verdict> {
+    let labels = pod.metadata.labels.as_ref();
+    if labels.and_then(|labels| labels.get(OS_LABEL)).is_some_and(|os| os != OS) {
+        let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+        return refuse("PodOSSelectorNodeLabelDoesNotMatch", message.into());
+    }
+    if pod::spec(pod).os.as_ref().is_some_and(|os| os.name != OS) {
+        let message = "Failed to admit pod as the OS field doesn't match node OS";
+        return refuse("PodOSNotSupported", message.into());
     }
     Ok(())
 }
@@ -133,7 +155,7 @@ mod tests {
         serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap()
     }
 
-    fn check(spec: Value, others: &[Pod], expected: Result<(), (&str, &str)>) {
+    fn check(mut spec: Value, others: &[Pod], expected: Result<(), (&str, &str)>) {
         let mut allocatable = Amounts::default();
         allocatable.set("cpu", 2000);
         allocatable.set("memory", 1 << 30);
@@ -141,7 +163,14 @@ mod tests {
         let labels = BTreeMap::from([("disk".to_owned(), "ssd".to_owned())]);
         let expected =
             expected.map_err(|(reason, message)| Verdict { reason: reason.into(), message: message.into() });
-        let node = Offer { name: "node".into(), allocatable, labels, has_apparmor: false };
+        let taint =
+            |key: &str, effect: &str| Taint { key: key.into(), effect: effect.into(), ..Taint::default() };
+        let taints = vec![taint("cordoned", "NoSchedule"), taint("broken", "NoExecute")];
+        let node = Offer { name: "node".into(), allocatable, labels, taints, has_apparmor: false };
+        let tolerates_all = json!([{"operator": "Exists"}]);
+        if spec["tolerations"].is_null() {
+            spec["tolerations"] = tolerates_all;
+        }
         assert_eq!(admit(&pod(spec), others.iter(), &node), expected);
     }
 
@@ -180,6 +209,28 @@ mod tests {
         };
         check(affinity("ssd"), &[], Ok(()));
         check(affinity("hdd"), &[], refused);
+    }
+
+    #[test]
+    fn a_pod_bound_past_the_scheduler_is_refused_for_taints_that_end_pods_and_for_no_others() {
+        let refused = Err((
+            "TaintToleration",
+            "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate",
+        ));
+        check(json!({"tolerations": []}), &[], refused);
+        check(json!({"tolerations": [{"key": "cordoned", "operator": "Exists"}]}), &[], refused);
+        check(json!({"tolerations": [{"key": "broken", "operator": "Exists"}]}), &[], Ok(()));
+    }
+
+    #[test]
+    fn of_several_reasons_the_first_in_upstreams_order_is_told() {
+        let all = json!({"requests": {"cpu": "3"}, "nodeSelector": {"disk": "hdd"}, "tolerations": []});
+        let resources = "Node didn't have enough resource: cpu, requested: 3000, used: 0, capacity: 2000";
+        check(all.clone(), &[], Err(("OutOfcpu", resources)));
+        let mut all = all;
+        all["os"] = json!({"name": "windows"});
+        let system = "Failed to admit pod as the OS field doesn't match node OS";
+        check(all, &[], Err(("PodOSNotSupported", system)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use client::{EventType, Informer, Recorder};
-use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service, Taint};
 use tokio::sync::{Notify, watch};
 
 use crate::{
@@ -21,6 +21,13 @@ use crate::{
     spec::fields::{Allocatable, NodeFacts},
     tokens::Tokens,
 };
+
+/// What decides whether a pod may be on the node.
+#[derive(Default)]
+pub(crate) struct NodeView {
+    pub labels: BTreeMap<String, String>,
+    pub taints: Vec<Taint>,
+}
 
 pub(crate) struct Host {
     pub config: Config,
@@ -34,8 +41,8 @@ pub(crate) struct Host {
     pub tokens: Tokens,
     pub machine: Machine,
     pub cgroups: Cgroups,
-    /// The labels of the Node object as far as they are known here.
-    pub node_labels: RwLock<BTreeMap<String, String>>,
+    /// What is asked of the Node object, as far as it is known here.
+    pub node: RwLock<Arc<NodeView>>,
     pub facts: NodeFacts,
     /// Whether pods can have addresses, and if not why.
     pub network: watch::Receiver<Result<(), String>>,
@@ -44,15 +51,17 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// The labels that pods may select the node by.
-    pub(crate) fn node_labels(&self) -> BTreeMap<String, String> {
-        self.node_labels.read().expect("no panic happens while the labels are locked").clone()
+    /// The Node object as it was last seen.
+    pub(crate) fn node(&self) -> Arc<NodeView> {
+        self.node.read().expect("no panic happens while the node is locked").clone()
     }
 
-    /// Notes the labels of the Node object.
-    pub(crate) fn set_node_labels(&self, node: &Node) {
-        let mut labels = self.node_labels.write().expect("no panic happens while the labels are locked");
-        *labels = node.metadata.labels.clone().unwrap_or_default();
+    /// Notes what the Node object is now.
+    pub(crate) fn set_node(&self, node: &Node) {
+        let labels = node.metadata.labels.clone().unwrap_or_default();
+        let taints = node.spec.as_ref().and_then(|spec| spec.taints.clone()).unwrap_or_default();
+        *self.node.write().expect("no panic happens while the node is locked") =
+            Arc::new(NodeView { labels, taints });
     }
 
     /// Where the files of a pod are.

@@ -154,7 +154,7 @@ fn make_host(
         references: References::new(client.clone(), cancel.clone()),
         tokens: Tokens::new(client.clone()),
         cgroups: Cgroups::find(&config.cgroup_root, machine.allocatable().milli_cpu),
-        node_labels: RwLock::default(),
+        node: RwLock::default(),
         facts: host::facts(&config, &machine),
         machine,
         network,

@@ -100,7 +100,7 @@ impl Keeper {
     pub(crate) async fn run(mut self, cancel: CancellationToken) -> Result<(), Error> {
         self.look_at_images().await;
         let node = self.register(&cancel).await?;
-        self.host.set_node_labels(&node);
+        self.host.set_node(&node);
         self.event(EventType::Normal, "Starting", "Starting kubelet.".into());
         let lease = lease::keep(self.host.clone(), self.beat.clone());
         // In one task: a panic of either is the kubelet's, which begins anew.
@@ -112,7 +112,7 @@ impl Keeper {
         self.configure_network(node).await;
         self.report(node.status.as_ref()).await;
         let selection = Selection::fields(format!("metadata.name={}", self.host.config.node_name));
-        let informer = Informer::<Node>::start(self.nodes.clone(), selection, cancel);
+        let informer = Informer::<Node>::start(self.host.client.clone(), None, selection, cancel);
         let mut changes = informer.subscribe();
         let (beat, host) = (self.beat.clone(), self.host.clone());
         let mut next = Instant::now() + REPORT_EVERY;
@@ -120,7 +120,7 @@ impl Keeper {
             tokio::select! {
                 change = changes.next() => match change {
                     Some(Change::Applied { new, .. }) => {
-                        self.host.set_node_labels(&new);
+                        self.host.set_node(&new);
                         self.configure_network(&new).await;
                         self.report_if_changed(new.status.as_ref()).await;
                     }

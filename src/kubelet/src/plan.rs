@@ -5,19 +5,23 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container as Spec, Pod};
 
 use crate::{
-    memory::{Failure, Memory, Verdict, Volumes},
+    memory::{Memory, Verdict, Volumes},
     observed::{Container, Observed, State},
     pod::{self, Role},
     probes::Outcome,
     spec::labels,
 };
 
+use start::start;
+
 mod garbage;
 mod init;
+pub(crate) mod restart_all;
+mod start;
 mod stop;
 
 /// What a plan is made from.
@@ -94,9 +98,6 @@ pub(crate) struct Kill {
     pub restart: bool,
 }
 
-/// How long a pull failure is shown as such before it is shown as back-off.
-const SHOW_PULL_ERROR: SignedDuration = SignedDuration::from_secs(5);
-
 /// The next steps for a pod.
 pub(crate) fn plan(input: &Input<'_>) -> Plan {
     let deleted = input.pod.metadata.deletion_timestamp.is_some() || input.is_removed;
@@ -133,6 +134,9 @@ fn run(input: &Input<'_>, plan: &mut Plan) {
     }
     if !matches!(input.memory.volumes, Volumes::Ready { .. }) {
         return;
+    }
+    if restart_all::is_due(input.pod, input.observed) {
+        return restart_all::plan(input, plan);
     }
     let spec = pod::spec(input.pod);
     let Some(sandbox) = input.observed.usable_sandbox(pod::is_host_network(spec)) else {
@@ -265,70 +269,10 @@ fn kill(
     plan.steps.push(Step::Kill(Kill { id, name, message, grace_s, restart }));
 }
 
-/// Starts one container, unless it must wait; then says why and until when.
-fn start(input: &Input<'_>, plan: &mut Plan, name: &str, role: Role, last: Option<&Container>) {
-    if let Some(known) = input.memory.containers.get(name) {
-        if known.is_pulling {
-            return;
-        }
-        if let Some(failure) = known.failure.as_ref().filter(|failure| failure.retry_at > input.now) {
-            plan.wake(failure.retry_at);
-            let shown = plan.show_failure(name, failure, input);
-            plan.waiting.insert(name.to_owned(), shown);
-            return;
-        }
-        let exited = last.filter(|last| last.state == State::Exited);
-        if let (Some(backoff), Some(finished)) = (known.backoff, exited.and_then(|last| last.finished_at)) {
-            let until = finished + backoff.delay;
-            if until > input.now {
-                plan.wake(until);
-                plan.waiting.insert(
-                    name.to_owned(),
-                    Waiting {
-                        reason: "CrashLoopBackOff".into(),
-                        message: format!(
-                            "back-off {} restarting failed container={name} pod={}",
-                            duration_text(backoff.delay),
-                            pod::full_name(input.pod)
-                        ),
-                    },
-                );
-                return;
-            }
-        }
-    }
-    plan.steps.push(Step::Start { name: name.to_owned(), role });
-}
-
-/// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.
-fn duration_text(duration: SignedDuration) -> String {
-    match (duration.as_secs() / 60, duration.as_secs() % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
-    }
-}
-
 impl Plan {
     /// Asks to be made again at `at`, or earlier.
     fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
-    }
-
-    /// A failure in the words of the status: a pull that failed a while ago is a pull that backs off.
-    fn show_failure(&mut self, name: &str, failure: &Failure, input: &Input<'_>) -> Waiting {
-        let (reason, message) = (failure.reason, &failure.message);
-        let back_off_from = failure.at + SHOW_PULL_ERROR;
-        let is_pull = matches!(reason, "ErrImagePull" | "RegistryUnavailable" | "SignatureValidationFailed");
-        if is_pull && input.now >= back_off_from {
-            let image = pod::container(pod::spec(input.pod), name).and_then(|(_, spec)| spec.image);
-            let message =
-                format!("Back-off pulling image {:?}: {reason}: {message}", image.unwrap_or_default());
-            return Waiting { reason: "ImagePullBackOff".into(), message };
-        }
-        if is_pull {
-            self.wake(back_off_from);
-        }
-        Waiting { reason: reason.into(), message: message.clone() }
     }
 }
 

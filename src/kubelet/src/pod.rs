@@ -3,7 +3,10 @@
 //! Input is the API object only; knows nothing of what runs.
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, ContainerRestartRule, EphemeralContainer, Pod, PodSpec};
+
+/// The action of a restart rule that begins the pod anew.
+const RESTART_ALL: &str = "RestartAllContainers";
 
 /// Where in a spec a container stands; it decides when it starts and whether it is restarted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,17 +106,33 @@ pub(crate) fn is_host_network(spec: &PodSpec) -> bool {
 /// Whether a container that ended with `exit_code` runs again: its own rules and policy, then the pod's.
 pub(crate) fn restarts_after(container: &Container, spec: &PodSpec, exit_code: i32) -> bool {
     if let Some(policy) = container.restart_policy.as_deref() {
-        let rules = container.restart_policy_rules.as_deref().unwrap_or_default();
-        let restart_rule = rules.iter().any(|rule| {
-            rule.action == "Restart"
-                && rule.exit_codes.as_ref().is_some_and(|codes| {
-                    let listed = codes.values.as_ref().is_some_and(|values| values.contains(&exit_code));
-                    if codes.operator == "NotIn" { !listed } else { listed }
-                })
-        });
-        return restart_rule || policy_restarts(policy, exit_code);
+        // Whatever the rule's action, the container runs again.
+        return rule(container, exit_code).is_some() || policy_restarts(policy, exit_code);
     }
     policy_restarts(spec.restart_policy.as_deref().unwrap_or("Always"), exit_code)
+}
+
+/// Whether a container that ended with `exit_code` takes all others of the pod along.
+pub(crate) fn restarts_all_after(container: &Container, exit_code: i32) -> bool {
+    container.restart_policy.is_some()
+        && rule(container, exit_code).is_some_and(|rule| rule.action == RESTART_ALL)
+}
+
+/// Whether some container may take all others of the pod along.
+pub(crate) fn may_restart_all(spec: &PodSpec) -> bool {
+    let mut rules =
+        containers(spec).flat_map(|(_, container)| container.restart_policy_rules.iter().flatten());
+    rules.any(|rule| rule.action == RESTART_ALL)
+}
+
+/// The first of a container's rules that such an end meets.
+fn rule(container: &Container, exit_code: i32) -> Option<&ContainerRestartRule> {
+    container.restart_policy_rules.iter().flatten().find(|rule| {
+        rule.exit_codes.as_ref().is_some_and(|codes| {
+            let listed = codes.values.as_ref().is_some_and(|values| values.contains(&exit_code));
+            if codes.operator == "NotIn" { !listed } else { listed }
+        })
+    })
 }
 
 /// Whether a container of this pod may be started again at all.

@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admit::{NODE_AFFINITY, Offer, admit},
+    admit::{ASKED_AGAIN, Offer, admit},
     host::Host,
     memory::Verdict,
     pod,
@@ -75,7 +75,7 @@ impl Pods {
 /// Follows the pods bound to this node and keeps a worker for each, until cancelled.
 pub(crate) async fn run(host: Arc<Host>, pods: Pods, cancel: CancellationToken) {
     let selection = Selection::fields(format!("spec.nodeName={}", host.config.node_name));
-    let informer = Informer::<Pod>::start(Api::all(host.client.clone()), selection, cancel.clone());
+    let informer = Informer::<Pod>::start(host.client.clone(), None, selection, cancel.clone());
     informer.synced().await;
     let mut changes = informer.subscribe();
     let mut dispatcher = Dispatcher { host: host.clone(), pods: pods.clone(), workers: JoinSet::new() };
@@ -132,9 +132,9 @@ impl Dispatcher {
             return;
         }
         let mut rejected = self.admit(pod).err();
-        if rejected.as_ref().is_some_and(|verdict| verdict.reason == NODE_AFFINITY) {
-            // The node may have been labelled a moment ago.
-            self.fetch_node_labels().await;
+        if rejected.as_ref().is_some_and(|verdict| ASKED_AGAIN.contains(&verdict.reason.as_str())) {
+            // The node may have been labelled, or a taint taken from it, a moment ago.
+            self.fetch_node().await;
             rejected = self.admit(pod).err();
         }
         self.start(uid.to_owned(), desired, rejected);
@@ -146,11 +146,11 @@ impl Dispatcher {
         }
     }
 
-    async fn fetch_node_labels(&self) {
+    async fn fetch_node(&self) {
         let nodes = Api::<Node>::all(self.host.client.clone());
         match nodes.get(&self.host.config.node_name).await {
-            Ok(node) => self.host.set_node_labels(&node),
-            Err(error) => tracing::warn!(%error, "the node's labels could not be read"),
+            Ok(node) => self.host.set_node(&node),
+            Err(error) => tracing::warn!(%error, "the node could not be read"),
         }
     }
 
@@ -169,10 +169,12 @@ impl Dispatcher {
             .filter(|other| !objects::pod::is_terminal(other))
             .collect();
         drop(known);
+        let node = self.host.node();
         let node = Offer {
             name: self.host.config.node_name.clone(),
             allocatable: self.host.machine.allocatable_amounts(),
-            labels: self.host.node_labels(),
+            labels: node.labels.clone(),
+            taints: node.taints.clone(),
             has_apparmor: self.host.machine.has_apparmor,
         };
         admit(pod, others.iter().map(Arc::as_ref), &node)

@@ -13,7 +13,7 @@ use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Container, Pod, Secret, Volume},
 };
-use kube::{Api, Resource};
+use kube::Resource;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{pod, poke::Poke, volumes::Objects};
@@ -79,8 +79,7 @@ impl References {
     fn follow<K: Object + Resource<Scope = NamespaceResourceScope>>(&self, key: &Key) -> Arc<Entry<K>> {
         let cancel = self.cancel.child_token();
         let selection = Selection::fields(format!("metadata.name={}", key.name));
-        let api = Api::<K>::namespaced(self.client.clone(), &key.namespace);
-        let informer = Informer::start(api, selection, cancel.clone());
+        let informer = Informer::start(self.client.clone(), Some(&key.namespace), selection, cancel.clone());
         let mut changes = informer.subscribe();
         let entry = Arc::new(Entry { informer, holders: Mutex::default(), _watch: cancel.drop_guard() });
         let weak = Arc::downgrade(&entry);

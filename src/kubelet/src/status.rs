@@ -20,6 +20,7 @@ mod conditions;
 mod containers;
 pub(crate) mod patch;
 mod phase;
+mod restart_all;
 
 /// What a status is made from.
 pub(crate) struct Input<'a> {

@@ -5,7 +5,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use client::EventType::{Normal, Warning};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use tokio::{
@@ -17,16 +16,18 @@ use crate::{
     act::{Actor, Done},
     host::Host,
     memory::{Memory, Verdict, Volumes},
-    observed::{self, Observed, State},
+    observed::{self, Observed},
     plan::{self, Plan, Step},
-    pod::{self, Role},
+    pod,
     poke::Poke,
-    probes::{Kind, Outcome, Probers, Report, Target},
+    probes::{Probers, Report},
     references::Held,
     report::Reporter,
-    spec::labels,
     status,
 };
+
+mod announce;
+mod probing;
 
 /// How long a worker waits before it tries again what failed for no fault of the pod.
 const RETRY: SignedDuration = SignedDuration::from_secs(2);
@@ -160,15 +161,6 @@ impl Worker {
         };
     }
 
-    fn probed(&mut self, report: Report) {
-        let verdicts = self.memory.probes.entry(report.id).or_default();
-        match report.kind {
-            Kind::Liveness => verdicts.liveness = Some(report.outcome),
-            Kind::Readiness => verdicts.readiness = Some(report.outcome),
-            Kind::Startup => verdicts.startup = Some(report.outcome),
-        }
-    }
-
     fn job_ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
             Ok(done) => self.actor(&Observed::default()).done(done),
@@ -208,11 +200,20 @@ impl Worker {
         let status = self.status(&observed, &plan);
         self.announce(&plan, &observed);
         self.update_probers(&observed, &status);
-        self.reporter.report(&self.pod, status, self.is_removed);
+        if !self.is_replacing(&plan) {
+            self.reporter.report(&self.pod, status, self.is_removed);
+        }
         if plan.is_done && self.is_removed && self.memory.is_forgotten {
             return Round::End;
         }
         self.carry_out(plan, &observed).await
+    }
+
+    /// Whether the plan starts the successor of a container that was killed for it. The two are one act, whose middle
+    /// the status does not show (upstream: one SyncPod does both): the pod would cease to be ready for a moment.
+    fn is_replacing(&self, plan: &Plan) -> bool {
+        let asked = |name: &String| self.memory.containers.get(name).is_some_and(|known| known.restart_asked);
+        plan.steps.iter().any(|step| matches!(step, Step::Start { name, .. } if asked(name)))
     }
 
     fn plan(&mut self, observed: &Observed) -> Plan {
@@ -256,67 +257,6 @@ impl Worker {
             is_stopped: self.memory.is_torn_down,
             now,
         })
-    }
-
-    /// Records events about containers that have begun to wait.
-    fn announce(&mut self, plan: &Plan, observed: &Observed) {
-        for (name, waiting) in &plan.waiting {
-            if self.waiting.waiting.get(name).is_some_and(|before| before.reason == waiting.reason) {
-                continue;
-            }
-            let found = pod::container(pod::spec(&self.pod), name);
-            let role = found.as_ref().map_or(Role::Regular, |(role, _)| *role);
-            let (about, host) = ((role, name.as_str()), &self.host);
-            match waiting.reason.as_str() {
-                "CrashLoopBackOff" if observed.container(name).is_some() => {
-                    let full_name = pod::full_name(&self.pod);
-                    let message = format!("Back-off restarting failed container {name} in pod {full_name}");
-                    host.container_event(&self.pod, about, Warning, "BackOff", message);
-                }
-                "ImagePullBackOff" => {
-                    let image = found.and_then(|(_, spec)| spec.image).unwrap_or_default();
-                    host.container_event(
-                        &self.pod,
-                        about,
-                        Normal,
-                        "BackOff",
-                        format!("Back-off pulling image {image:?}"),
-                    );
-                    host.container_event(&self.pod, about, Warning, "Failed", "Error: ImagePullBackOff");
-                }
-                _ => {}
-            }
-        }
-        self.waiting.waiting.clone_from(&plan.waiting);
-    }
-
-    fn update_probers(&mut self, observed: &Observed, status: &PodStatus) {
-        let spec = pod::spec(&self.pod);
-        let stopping = self.pod.metadata.deletion_timestamp.is_some() || self.is_removed;
-        let lists = [&status.init_container_statuses, &status.container_statuses];
-        let started = |name: &str| {
-            let mut all = lists.into_iter().flatten().flatten();
-            all.any(|one| one.name == name && one.started == Some(true))
-        };
-        let targets: Vec<Target<'_>> = pod::containers(spec)
-            .filter_map(|(role, spec)| {
-                let seen = observed.container(&spec.name).filter(|seen| seen.state == State::Running)?;
-                let runs = role != Role::Init && seen.hash == labels::hash(spec);
-                let failed =
-                    |id| self.memory.probes.get(id).is_some_and(|v| v.liveness == Some(Outcome::Failure));
-                (runs && !failed(&seen.id)).then_some(Target {
-                    id: &seen.id,
-                    role,
-                    spec,
-                    started_at: seen.started_at?,
-                    has_started: started(&spec.name),
-                })
-            })
-            .collect();
-        // Once a pod is on its way out only readiness matters, and that is decided by its deletion.
-        let targets = if stopping { &[] } else { targets.as_slice() };
-        let ip = status.pod_ip.as_deref();
-        self.probers.update(&self.pod, ip, targets);
     }
 
     async fn carry_out(&mut self, plan: Plan, observed: &Observed) -> Round {

@@ -18,7 +18,7 @@ pub(crate) use escape::write_string;
 pub(crate) use number::write_float;
 pub use object::Object;
 pub(crate) use parse::LARGE;
-pub use parse::{MAX_DEPTH, ParseError, Parsed, parse};
+pub use parse::{MAX_DEPTH, ParseError, Parsed, parse, parse_struct};
 pub use ser::{SerializeError, to_tree};
 pub use tree::Tree;
 

@@ -17,5 +17,6 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod typed;
 
 pub use status::Status;

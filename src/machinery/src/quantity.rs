@@ -80,6 +80,16 @@ impl Quantity {
         self.scaled(-3)
     }
 
+    /// What upstream takes for [`Quantity::value`] in its checks: its arithmetic does not notice when 64 bits are too few.
+    pub fn wrapping_value(&self) -> i64 {
+        self.wrapped(0)
+    }
+
+    /// What upstream takes for [`Quantity::milli_value`] in its checks.
+    pub fn wrapping_milli_value(&self) -> i64 {
+        self.wrapped(-3)
+    }
+
     /// Whether it is nothing.
     pub fn is_zero(&self) -> bool {
         self.mantissa == 0
@@ -121,6 +131,24 @@ impl Quantity {
     /// Takes `other` away.
     pub fn sub(&mut self, other: &Self) {
         self.add(&Self { mantissa: -other.mantissa, text: None, ..*other });
+    }
+
+    fn wrapped(&self, scale: i32) -> i64 {
+        let places = self.exponent - scale;
+        let exact = rescale(self.mantissa, self.exponent, scale).and_then(|value| i64::try_from(value).ok());
+        // Upstream multiplies by these powers at once, and by others ten by ten until it sees that it cannot.
+        let is_given_up = self.format != Format::BinarySi && !matches!(places, 0..=3 | 6 | 9);
+        match exact {
+            Some(value) => value,
+            None if places <= 0 => self.scaled(scale),
+            None if is_given_up => 0,
+            None => {
+                let factor = (0..places).fold(1i64, |factor, _| factor.wrapping_mul(10));
+                #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
+                let low = self.mantissa as i64;
+                low.wrapping_mul(factor)
+            }
+        }
     }
 
     fn scaled(&self, scale: i32) -> i64 {

@@ -13,7 +13,7 @@ pub(crate) mod time;
 mod types;
 mod unknown;
 
-pub use canonical::{canonical, canonical_with_hole};
+pub use canonical::{canonical, canonical_with_hole, stored};
 pub(crate) use canonical::{is_omitted, json_schema};
 pub(crate) use check::BASE64;
 pub use check::{TypeError, check_types};

@@ -3,30 +3,38 @@
 //! Changes come from shared informers into [`cluster`], which says what the services that changed want; [`plan`] says
 //! what is to change in the kernel; [`kernel`] does it in one transaction. The table of an earlier run stays in force
 //! until everything is known, and is then replaced at once. Never touches connections that are open, and handles no
-//! packet itself.
+//! packet itself. Beside that, [`health_checks`] answers load balancers.
 
 mod cluster;
 mod desired;
+mod health_checks;
 mod kernel;
 mod model;
 mod plan;
 mod table;
+mod topology;
 
 use std::{net::IpAddr, time::Duration};
 
-use client::{Informers, Subscription};
+use client::{Change, Informers, Subscription};
 use ipnet::IpNet;
-use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
+use k8s_openapi::api::{
+    core::v1::{self, Service},
+    discovery::v1::EndpointSlice,
+};
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::{Error, ipv4, links::Links, names, pods::source_address};
 use cluster::Cluster;
 use desired::Node;
+use health_checks::HealthChecks;
 use kernel::{Kernel, Table};
 
 /// Changes are applied at once, but not more often than this: a burst becomes few transactions.
 const BETWEEN_UPDATES: Duration = Duration::from_millis(20);
+/// Where a Node says in which zone it is.
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// After a refused transaction.
 const BEFORE_RETRY: Duration = Duration::from_secs(1);
 
@@ -63,9 +71,11 @@ pub async fn run(config: Config, informers: Informers, cancel: CancellationToken
 
 struct Proxy {
     node: Node,
+    nodes: Subscription<v1::Node>,
     services: Subscription<Service>,
     slices: Subscription<EndpointSlice>,
     cluster: Cluster,
+    health_checks: HealthChecks,
     table: Table,
     /// Away while a blocking thread works with it.
     kernel: Option<Kernel>,
@@ -76,12 +86,17 @@ impl Proxy {
     async fn start(config: Config, informers: &Informers) -> Result<Self, Error> {
         let (cluster_cidr, service_cidr) =
             (ipv4::network(config.cluster_cidr)?, ipv4::network(config.service_cidr)?);
-        let node = Node { name: config.node_name, address: ipv4::address(config.node_ip)? };
+        let address = ipv4::address(config.node_ip)?;
+        let node = Node { name: config.node_name, zone: None, address };
         let (services, slices) = (informers.of::<Service>(), informers.of::<EndpointSlice>());
+        let nodes = informers.of::<v1::Node>();
         services.synced().await;
         slices.synced().await;
+        nodes.synced().await;
         let mut proxy = Self {
             node,
+            nodes: nodes.subscribe(),
+            health_checks: HealthChecks::new(address),
             services: services.subscribe(),
             slices: slices.subscribe(),
             cluster: Cluster::default(),
@@ -119,6 +134,7 @@ impl Proxy {
         let change = tokio::select! {
             change = self.services.next() => change.map(|change| self.cluster.service(change)),
             change = self.slices.next() => change.map(|change| self.cluster.slice(change)),
+            change = self.nodes.next() => change.map(|change| self.node_changed(&change)),
         };
         self.take_what_is_there();
         change.is_some()
@@ -131,21 +147,46 @@ impl Proxy {
         while let Some(change) = self.slices.try_next() {
             self.cluster.slice(change);
         }
+        while let Some(change) = self.nodes.try_next() {
+            self.node_changed(&change);
+        }
+    }
+
+    /// This node's zone decides which endpoints are near.
+    fn node_changed(&mut self, change: &Change<v1::Node>) {
+        let node = change.object();
+        let labels = node.metadata.labels.as_ref();
+        let zone = labels.and_then(|labels| labels.get(ZONE_LABEL)).filter(|zone| !zone.is_empty());
+        if node.metadata.name.as_ref() == Some(&self.node.name) && zone != self.node.zone.as_ref() {
+            self.node.zone = zone.cloned();
+            self.cluster.all_changed();
+        }
     }
 
     async fn update(&mut self) -> Result<(), Error> {
+        self.tell_health().await;
         let desired = self.cluster.changes(&self.node);
         self.with_kernel(|kernel| kernel.update(desired)).await
     }
 
     async fn replace(&mut self) -> Result<(), Error> {
         self.kernel = Some(Kernel::open(self.table.clone())?);
+        self.cluster.all_changed();
+        self.tell_health().await;
         let desired = self.cluster.everything(&self.node);
-        self.with_kernel(|kernel| kernel.replace(desired)).await
+        self.with_kernel(|kernel| kernel.replace(desired)).await?;
+        self.health_checks.set_healthy(true);
+        Ok(())
+    }
+
+    async fn tell_health(&mut self) {
+        let checks = self.cluster.health_checks(&self.node);
+        self.health_checks.update(checks).await;
     }
 
     /// Replaces the table until the kernel takes it: somebody may have changed it behind our back.
     async fn begin_anew(&mut self) {
+        self.health_checks.set_healthy(false);
         while let Err(error) = self.replace().await {
             tracing::error!(%error, "services could not be programmed, will be tried again");
             tokio::time::sleep(BEFORE_RETRY).await;

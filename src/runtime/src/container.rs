@@ -9,6 +9,7 @@
 //!
 //! The state is what these files say, so a new runtime process knows it too.
 
+mod create;
 pub(crate) mod life;
 mod state;
 
@@ -19,6 +20,7 @@ use cri::v1;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub(crate) use self::create::create;
 pub(crate) use self::state::{Outcome, State};
 use crate::error::{Error, Result};
 use crate::files;

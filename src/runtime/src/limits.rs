@@ -112,9 +112,14 @@ fn set_quota(directory: &Path, is_unified: bool, quota: i64, period: i64) -> Res
     if quota != 0 { set(directory, "cpu.cfs_quota_us", &quota.to_string()) } else { Ok(()) }
 }
 
-/// Version 1's shares (2 to 262144) on version 2's scale (1 to 10000); the formula of KEP-2254.
+/// Version 1's shares (2 to 262144) on version 2's scale (1 to 10000), as a container has them from its creation: by the
+/// formula of newer runtimes, for which 1024 shares are the weight 100 that a group has by itself.
 fn weight(shares: i64) -> i64 {
-    1 + ((shares.clamp(2, 262_144) - 2) * 9999) / 262_142
+    let shares = u32::try_from(shares.clamp(2, 262_144)).map_or(2.0, f64::from);
+    let log = shares.log2();
+    let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
+    // Between 1 and 10000, so nothing is cut off.
+    10_f64.powf(exponent).ceil() as i64
 }
 
 fn set(directory: &Path, name: &str, value: &str) -> Result<()> {
@@ -126,6 +131,6 @@ fn set(directory: &Path, name: &str, value: &str) -> Result<()> {
 mod tests {
     #[test]
     fn shares_become_weights() {
-        assert_eq!([2, 1024, 262_144].map(super::weight), [1, 39, 10_000]);
+        assert_eq!([0, 2, 10, 1024, 262_144].map(super::weight), [1, 1, 4, 100, 10_000]);
     }
 }

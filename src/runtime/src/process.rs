@@ -41,6 +41,14 @@ impl Identity {
         (Self::of(self.pid) == Some(self)).then_some(fd)
     }
 
+    /// Whether a signal does anything to the process. The first process of a PID namespace does not get one that it neither
+    /// catches nor has blocked (signal(7)), which is so of every program in its first moments.
+    pub(crate) fn heeds(self, signal: Signal) -> bool {
+        let spares_first = !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        !(spares_first && self.is_alive() && is_deaf(&status, signal))
+    }
+
     /// Sends a signal to exactly this process; that it is gone is fine.
     pub(crate) fn signal(self, signal: Signal) {
         use std::os::fd::AsRawFd;
@@ -83,6 +91,18 @@ fn stat_field(pid: i32, index: usize) -> Option<String> {
     rest.split_whitespace().nth(index).map(str::to_owned)
 }
 
+/// Whether a `/proc/<pid>/status` is that of a namespace's first process that neither catches nor blocks the signal.
+fn is_deaf(status: &str, signal: Signal) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let is_first = field("NSpid:").and_then(|numbers| numbers.split_whitespace().next_back()) == Some("1");
+    let bit = 1_u64 << (signal as u32 - 1);
+    let has = |name: &str| {
+        let mask = field(name).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_none_or(|mask| mask & bit != 0)
+    };
+    is_first && !has("SigCgt:") && !has("SigBlk:")
+}
+
 /// The processes whose parent is `pid`, whatever the kernel was built with.
 pub(crate) fn children_of(pid: i32) -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -95,6 +115,21 @@ pub(crate) fn children_of(pid: i32) -> Vec<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_first_process_is_deaf_to_what_it_neither_catches_nor_blocks() {
+        let status = |pids: &str, blocked: &str, caught: &str| {
+            format!("Name:\tx\nNSpid:\t{pids}\nSigBlk:\t{blocked}\nSigIgn:\t0\nSigCgt:\t{caught}\n")
+        };
+        let (none, term) = ("0000000000000000", "0000000000004000");
+        assert!(is_deaf(&status("4711\t1", none, none), Signal::SIGTERM));
+        assert!(is_deaf(&status("4711\t1", none, term), Signal::SIGQUIT));
+        assert!(!is_deaf(&status("4711\t1", none, term), Signal::SIGTERM));
+        assert!(!is_deaf(&status("4711\t1", term, none), Signal::SIGTERM));
+        assert!(!is_deaf(&status("4711\t7", none, none), Signal::SIGTERM));
+        assert!(!is_deaf(&status("4711", none, none), Signal::SIGTERM));
+        assert!(!is_deaf("", Signal::SIGTERM));
+    }
 
     #[test]
     fn a_process_is_known_by_number_and_start_and_gone_when_reaped() {

@@ -2,7 +2,7 @@
 //!
 //! A CRI call leaves a request here and gets a URL with a token; whoever opens it, once and soon, gets the streams. The
 //! kubelet passes the client's upgraded connection on byte for byte, so the protocol here is the client's:
-//! `v5.channel.k8s.io` or `v4.channel.k8s.io`. SPDY is not spoken.
+//! `v5.channel.k8s.io`, `v4.channel.k8s.io` or `channel.k8s.io`. SPDY is not spoken.
 
 mod channels;
 mod session;
@@ -117,7 +117,7 @@ fn open(streams: &Streams, core: &Weak<Core>, request: Request<Incoming>) -> Res
     else {
         return refuse(
             StatusCode::BAD_REQUEST,
-            "only WebSocket with v5.channel.k8s.io or v4.channel.k8s.io is served",
+            "only WebSocket with v5.channel.k8s.io, v4.channel.k8s.io or channel.k8s.io is served",
         );
     };
     let (Some(core), Some(wanted)) = (core.upgrade(), streams.redeem(request.uri().path())) else {

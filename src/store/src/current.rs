@@ -7,7 +7,7 @@ use imbl::OrdMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Entry, Event, EventKind, Key, Range};
+use crate::{Entry, Event, EventKind, Key, Range, Sealing};
 
 /// The entries of one resource.
 pub(crate) type Entries = OrdMap<Key, Arc<Entry>>;
@@ -15,6 +15,8 @@ pub(crate) type Entries = OrdMap<Key, Arc<Entry>>;
 #[derive(Default)]
 pub(crate) struct Current {
     collections: HashMap<Box<str>, Entries>,
+    /// Whether there may be entries whose stored form could not be opened.
+    has_unreadable: bool,
 }
 
 impl Current {
@@ -27,8 +29,14 @@ impl Current {
         self.collections.get(range.collection()).cloned().unwrap_or_default()
     }
 
+    /// All resources that ever had an entry.
+    pub(crate) fn collections(&self) -> Vec<(Box<str>, Entries)> {
+        self.collections.iter().map(|(name, entries)| (name.clone(), entries.clone())).collect()
+    }
+
     /// Makes an entry the current one of its key.
     pub(crate) fn insert(&mut self, entry: Arc<Entry>) {
+        self.has_unreadable |= is_unreadable(&entry);
         // Looked up by borrowed name first: a resource is new once, its entries change all the time.
         if let Some(entries) = self.collections.get_mut(entry.key.collection()) {
             entries.insert(entry.key.clone(), entry);
@@ -36,6 +44,30 @@ impl Current {
             let name = entry.key.collection().into();
             self.collections.insert(name, Entries::unit(entry.key.clone(), entry));
         }
+    }
+
+    pub(crate) fn has_unreadable(&self) -> bool {
+        self.has_unreadable
+    }
+
+    /// The entries whose stored form could not be opened.
+    pub(crate) fn unreadable(&self) -> Vec<Arc<Entry>> {
+        if !self.has_unreadable {
+            return Vec::new();
+        }
+        let all = self.collections.values().flat_map(|entries| entries.values());
+        all.filter(|entry| is_unreadable(entry)).cloned().collect()
+    }
+
+    /// Puts the same versions in the place of unreadable ones, where those are still current.
+    pub(crate) fn opened(&mut self, entries: Vec<Arc<Entry>>) {
+        for entry in entries {
+            if self.get(&entry.key).is_some_and(|current| current.revision == entry.revision) {
+                self.insert(entry);
+            }
+        }
+        self.has_unreadable = true;
+        self.has_unreadable = !self.unreadable().is_empty();
     }
 
     /// Does what an event says.
@@ -49,6 +81,10 @@ impl Current {
             }
         }
     }
+}
+
+pub(crate) fn is_unreadable(entry: &Entry) -> bool {
+    matches!(entry.sealing, Sealing::Unreadable(_))
 }
 
 /// Takes events of a range back, given in the order in which they happened.

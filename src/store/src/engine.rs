@@ -46,6 +46,9 @@ pub enum Durability {
 pub struct Batch {
     /// In the order in which they were added; no key twice.
     pub changes: Vec<Change>,
+    /// Whether other processes are likely to write under the same condition at this moment. Then an engine must not take
+    /// a short cut in which a reader could overlook it.
+    pub is_contended: bool,
 }
 
 /// One change of a [`Batch`].

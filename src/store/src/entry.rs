@@ -6,7 +6,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
-use crate::Key;
+use crate::{Key, Sealing};
 
 /// A point in the store's history. Every write gets the next one; a fresh store is at 1.
 pub type Revision = u64;
@@ -101,6 +101,8 @@ pub struct Entry {
     pub bytes: Bytes,
     /// What was extracted from the object.
     pub attributes: Attributes,
+    /// How it is stored.
+    pub sealing: Sealing,
 }
 
 /// What happened to a key.

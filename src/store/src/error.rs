@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use crate::{Entry, Revision};
 
+/// What an operator can do whose store has lost something.
+const WAYS_ON: &str = "restore a snapshot (`coxswain snapshot restore`), or keep what is whole and give the rest up \
+                       (`coxswain store repair --accept-loss`)";
+
 /// Why a store could not be opened. None of these is cured by trying again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Acknowledged writes are missing: the engine came back older than what the store is known to have acknowledged.
     #[error(
-        "the store has lost acknowledged writes: it recovered revision {recovered}, but {acknowledged} was \
-         acknowledged ({evidence}); restore it from a snapshot"
+        "the store has lost acknowledged writes, revisions {} to {acknowledged} ({evidence}); {WAYS_ON}",
+        recovered + 1
     )]
     Lost {
         /// The newest revision that could be read.
@@ -22,7 +26,9 @@ pub enum OpenError {
         evidence: String,
     },
     /// A record in the middle of the history is missing.
-    #[error("the store has a hole: {missing} is missing between its horizon {horizon} and its tip {tip}")]
+    #[error(
+        "the store has a hole: {missing} is missing between its horizon {horizon} and its tip {tip}; {WAYS_ON}"
+    )]
     Hole {
         /// What is missing.
         missing: String,
@@ -32,16 +38,30 @@ pub enum OpenError {
         tip: Revision,
     },
     /// A record is there but is not what was written.
-    #[error("the store is damaged: {0}")]
+    #[error("the store is damaged: {0}; {WAYS_ON}")]
     Damaged(String),
     /// The files were written by a version of the store that this one cannot read.
-    #[error("the store has format {found}, this program reads format {supported}")]
+    #[error(
+        "the store was written by another version of this program: it has format {found}, this one reads \
+         {supported}; run the version that wrote it, or a newer one. Nothing was changed"
+    )]
     Format {
         /// The format found.
         found: u64,
         /// The format this program reads and writes.
         supported: u64,
     },
+    /// Under the prefix are records that are not the store's.
+    #[error(
+        "what begins with this prefix is not a store: {0}. Give another prefix, one that no other application's \
+         keys begin with"
+    )]
+    Foreign(String),
+    /// It was being restored from a snapshot, or copied from another engine, and that was not finished.
+    #[error(
+        "the store was not restored to its end: run the command that writes it again, or remove what it wrote"
+    )]
+    Unfinished,
     /// Another process has the directory open.
     #[error("the store is in use by another process")]
     InUse,
@@ -71,6 +91,9 @@ pub enum CommitError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The value cannot be sealed as [`crate::Options::seal`] asks; the write was not done.
+    #[error("{0}")]
+    Sealing(String),
     /// The key is not one that [`crate::Key::is_valid`] accepts.
     #[error("{0:?} cannot name an entry")]
     BadKey(String),

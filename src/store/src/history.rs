@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use crate::engine::Snapshot;
 use crate::record::{self, LogRecord, Version};
-use crate::{EngineError, Entry, Event, EventKind, Extract, Key, Range, Revision};
+use crate::{EngineError, Entry, Event, EventKind, Key, Options, Range, Revision};
 
 /// An engine's snapshot, understood as the store's history.
 pub(crate) struct History<'a> {
     pub(crate) snapshot: &'a dyn Snapshot,
-    pub(crate) extract: &'a Extract,
+    pub(crate) options: &'a Options,
     /// The newest published revision: for moments the engine holds a group that nobody may see yet.
     pub(crate) tip: Revision,
 }
@@ -59,7 +59,7 @@ impl History<'_> {
             if entries.len() == limit {
                 return Ok((entries, true));
             }
-            entries.push(Arc::new(version.into_entry(key, written, self.extract)));
+            entries.push(Arc::new(version.into_entry(key, written, self.options)));
         }
         Ok((entries, false))
     }
@@ -117,7 +117,7 @@ impl History<'_> {
         let name = record::data_key(key, revision);
         let bytes = self.snapshot.get(&name)?.ok_or_else(|| unreadable(&name))?;
         let version: Version = record::decode_data(&bytes, revision).ok_or_else(|| unreadable(&name))?;
-        Ok(Arc::new(version.into_entry(key.clone(), revision, self.extract)))
+        Ok(Arc::new(version.into_entry(key.clone(), revision, self.options)))
     }
 }
 

@@ -43,13 +43,17 @@
 //! behind a damaged batch ([`fjall`]): each log record proves that all groups before its own were durable, so a hole
 //! shows even where the mark was lost, and an unfinished write at the very end, which nobody was told of, is cut off.
 //!
+//! [`inspect`] says everything that is wrong with an engine, [`fjall::repair`] keeps what is whole of it; both are for
+//! operators. While the store is open, what it has in memory is compared with the engine now and then
+//! ([`Options::comparison`]). How the promises are tested: `simulation`, `testing::history`.
+//!
 //! What this cannot see:
 //!
 //! - after a power cut, the loss of acknowledged writes at the journal's very end (a disk that lied about its last syncs)
 //!   where neither a later write nor the mark, which is not synced with every write, survived as a proof; in particular
 //!   damage to the very last group looks like an unfinished write then;
 //! - the deletion of the whole directory, or its replacement by an older copy together with the older mark;
-//! - damage that happens while the store is open, until the record is read.
+//! - damage that happens while the store is open, until the record is read or compared.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -57,6 +61,7 @@ mod entry;
 mod error;
 mod key;
 mod options;
+mod seal;
 
 mod store;
 
@@ -78,11 +83,24 @@ pub mod engine;
 mod compaction;
 mod recovery;
 
+mod comparison;
+mod inspection;
+mod metrics;
+mod repair;
+
+pub mod snapshot;
+
+#[cfg(test)]
+mod simulation;
+
 pub use cluster::Peer;
 pub use engine::{Engine, fjall, memory, tikv};
 pub use entry::{Attributes, Committed, Entry, Event, EventKind, Precondition, Revision, Value, Write};
 pub use error::{CommitError, EngineError, OpenError, ReadError, WatchError};
+pub use inspection::{PROBLEMS, Report, Size, inspect};
 pub use key::{Key, Range};
 pub use options::{Clock, Extract, Options, SystemClock};
+pub use repair::Repaired;
+pub use seal::{Opened, Seal, Sealed, Sealing, Unsealed};
 pub use store::{Page, Snapshot, Store};
 pub use watch::{Item, Watch};

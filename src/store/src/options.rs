@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{Attributes, Key};
+use crate::{Attributes, Key, Seal, Unsealed};
 
 /// Gives the attributes of an object; pure, and fast, since it runs once for every version written.
 ///
@@ -34,6 +34,8 @@ impl Clock for SystemClock {
 pub struct Options {
     /// Extracts labels, selectable fields and identity. Default: nothing.
     pub extract: Arc<Extract>,
+    /// Encrypts what is stored. Default: nothing.
+    pub seal: Arc<dyn Seal>,
     /// The time of day. Default: the machine's.
     pub clock: Arc<dyn Clock>,
     /// How long every revision stays listable and watchable. Default: five minutes.
@@ -56,6 +58,8 @@ pub struct Options {
     pub watch_backlog_bytes: usize,
     /// The least time between two [`crate::Item::Progress`] of one watch. Default: one minute.
     pub progress: Duration,
+    /// How often the current state in memory is compared with the engine at most. Default: one hour.
+    pub comparison: Duration,
     /// Writes that go to the engine as one batch at most. Default: 512.
     pub group: usize,
     /// Bytes of values in one group at most (a single larger value is a group of its own). Default: 4 MiB.
@@ -67,6 +71,7 @@ impl Default for Options {
         const MIB: usize = 1 << 20;
         Self {
             extract: Arc::new(|_, _| Attributes::default()),
+            seal: Arc::new(Unsealed),
             clock: Arc::new(SystemClock),
             horizon: Duration::from_secs(5 * 60),
             compaction_slack: Duration::from_secs(15),
@@ -77,6 +82,7 @@ impl Default for Options {
             watch_backlog: 8192,
             watch_backlog_bytes: 16 * MIB,
             progress: Duration::from_secs(60),
+            comparison: Duration::from_secs(60 * 60),
             group: 512,
             group_bytes: 4 * MIB,
         }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::key::MAX_KEY;
-use crate::{Attributes, Entry, EventKind, Extract, Key, Range, Revision, Value};
+use crate::{Attributes, Entry, EventKind, Key, Options, Range, Revision, Sealing, Value};
 
 /// The format of the records described here.
 pub(crate) const FORMAT: u64 = 1;
@@ -60,12 +60,13 @@ pub(crate) fn data_range(range: &Range, after: Option<&Key>) -> (Vec<u8>, Vec<u8
 pub(crate) struct Version {
     pub(crate) deleted: bool,
     pub(crate) created: Revision,
+    /// In stored form.
     pub(crate) bytes: Bytes,
 }
 
 const DATA_HEADER: usize = 8 + 1 + REVISION;
 
-/// A version's data record; the object's bytes are the rest of it behind [`object`].
+/// A version's data record; the value is the rest of it behind [`object`].
 pub(crate) fn encode_data(value: &Value, deleted: bool, created: Revision, revision: Revision) -> Bytes {
     let mut record = BytesMut::with_capacity(DATA_HEADER + value.size());
     record.put_u64(0);
@@ -77,7 +78,7 @@ pub(crate) fn encode_data(value: &Value, deleted: bool, created: Revision, revis
     record.freeze()
 }
 
-/// The object's bytes within a data record, without copying them.
+/// The object's stored form within a data record, without copying it.
 pub(crate) fn object(record: &Bytes) -> Bytes {
     record.slice(DATA_HEADER..)
 }
@@ -96,10 +97,16 @@ pub(crate) fn decode_data(record: &Bytes, revision: Revision) -> Option<Version>
 impl Version {
     /// The version as readers see it. Its bytes are copied: what an engine hands out may be a small part of a block
     /// that would stay in memory with it.
-    pub(crate) fn into_entry(self, key: Key, revision: Revision, extract: &Extract) -> Entry {
-        let attributes: Attributes = extract(&key, &self.bytes);
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        Entry { key, revision, created: self.created, bytes, attributes }
+    pub(crate) fn into_entry(self, key: Key, revision: Revision, options: &Options) -> Entry {
+        let created = self.created;
+        let (bytes, attributes, sealing) = match options.seal.open(&key, self.bytes) {
+            Ok(opened) => {
+                let attributes = (options.extract)(&key, &opened.object);
+                (Bytes::copy_from_slice(&opened.object), attributes, Sealing::of(opened.by))
+            }
+            Err(why) => (Bytes::new(), Attributes::default(), Sealing::Unreadable(why.into())),
+        };
+        Entry { key, revision, created, bytes, attributes, sealing }
     }
 }
 

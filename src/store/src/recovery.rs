@@ -6,6 +6,7 @@
 //! What it cannot see is said in the crate's documentation.
 
 use bytes::Bytes;
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::engine::{Batch, Condition, Durability, Snapshot};
 use crate::history::History;
 use crate::record;
 use crate::shared::Recovered;
+use crate::snapshot::RESTORING_KEY;
 use crate::{Engine, EngineError, Key, OpenError, Options, Revision};
 
 /// The revision of a store that was never written to.
@@ -34,7 +36,11 @@ pub(crate) fn recover(engine: &Engine, options: &Options) -> Result<Recovered, O
             acknowledged: mark.revision,
             evidence: mark.evidence,
         }),
-        _ => Ok(recovered),
+        _ => {
+            // What came back will be seen, though its writers may not have been answered: from now on it may not be lost.
+            engine.acknowledge(recovered.tip)?;
+            Ok(recovered)
+        }
     }
 }
 
@@ -66,7 +72,10 @@ pub(crate) fn recover_shared(engine: &Engine, options: &Options) -> Result<Recov
 
 /// Makes an empty engine a store, unless another server is quicker.
 fn begin_shared(engine: &Engine, snapshot: &dyn Snapshot) -> Result<(), OpenError> {
-    check_empty(snapshot)?;
+    check_empty(snapshot).map_err(|error| match error {
+        OpenError::Damaged(found) => OpenError::Foreign(found),
+        error => error,
+    })?;
     let mut batch = Batch::default();
     batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
     batch.put(record::HORIZON_KEY, encode_number(FRESH));
@@ -78,6 +87,9 @@ fn begin_shared(engine: &Engine, snapshot: &dyn Snapshot) -> Result<(), OpenErro
 
 fn check_empty(snapshot: &dyn Snapshot) -> Result<(), OpenError> {
     let Some(pair) = snapshot.scan(b"", b"\xff").next() else { return Ok(()) };
+    if snapshot.get(RESTORING_KEY)?.is_some() {
+        return Err(OpenError::Unfinished);
+    }
     let (name, _) = pair?;
     Err(OpenError::Damaged(format!("it has no format but a record {}", name.escape_ascii())))
 }
@@ -85,7 +97,7 @@ fn check_empty(snapshot: &dyn Snapshot) -> Result<(), OpenError> {
 /// Makes an empty engine a store. One that has lost its beginning is not empty, or is known to have held something.
 fn begin(engine: &Engine, snapshot: &dyn Snapshot) -> Result<Recovered, OpenError> {
     check_empty(snapshot)?;
-    if engine.acknowledged()?.is_none() {
+    if engine.acknowledged()?.is_none_or(|mark| mark.revision <= FRESH) {
         let mut batch = Batch::default();
         batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
         batch.put(record::HORIZON_KEY, encode_number(FRESH));
@@ -105,7 +117,7 @@ fn read(snapshot: &dyn Snapshot, options: &Options) -> Result<Recovered, OpenErr
 }
 
 fn read_log(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovered) -> Result<(), OpenError> {
-    let history = History { snapshot, extract: &*options.extract, tip: Revision::MAX };
+    let history = History { snapshot, options, tip: Revision::MAX };
     let read = history.log(recovered.horizon, |record| {
         recovered.tip = record.revision;
         recovered.time_ms = record.time_ms;
@@ -135,13 +147,17 @@ fn read_data(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recover
         let key = Key::parse(path).ok_or_else(damaged)?;
         newest = Some(key.clone());
         if !version.deleted {
-            recovered.current.insert(Arc::new(version.into_entry(key, revision, &*options.extract)));
+            recovered.current.insert(Arc::new(version.into_entry(key, revision, options)));
         }
     }
     // Revisions are unique, so equal numbers mean that each write of the log has its version.
-    match recovered.tip - recovered.horizon - logged {
-        0 => Ok(()),
-        missing => Err(hole(recovered, format!("the data of {missing} writes"))),
+    let written = recovered.tip - recovered.horizon;
+    match written.cmp(&logged) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(hole(recovered, format!("the data of {} writes", written - logged))),
+        Ordering::Less => {
+            Err(OpenError::Damaged(format!("{} versions have another's revision", logged - written)))
+        }
     }
 }
 

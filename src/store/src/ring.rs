@@ -50,7 +50,7 @@ pub(crate) fn size(event: &Event) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Attributes, Entry, EventKind, Key};
+    use crate::{Attributes, Entry, EventKind, Key, Sealing};
 
     fn event(revision: Revision, bytes: usize) -> Arc<Event> {
         let entry = Entry {
@@ -59,6 +59,7 @@ mod tests {
             created: revision,
             bytes: vec![0; bytes].into(),
             attributes: Attributes::default(),
+            sealing: Sealing::Plain,
         };
         Arc::new(Event { kind: EventKind::Created, entry: entry.into(), previous: None })
     }

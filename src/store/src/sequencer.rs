@@ -42,8 +42,7 @@ pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>, m
     let mut waiting = Vec::new();
     let mut stopped = false;
     while !stopped && commands.blocking_recv_many(&mut waiting, shared.options.group) > 0 {
-        // Time never runs backwards in the log, whatever the clock does.
-        time_ms = time_ms.max(shared.options.clock.now().as_millis().try_into().unwrap_or(u64::MAX));
+        time_ms = later(shared, time_ms);
         stopped = serve(shared, &mut waiting, time_ms);
     }
     commands.close();
@@ -58,8 +57,13 @@ pub(crate) fn run(shared: &Arc<Shared>, mut commands: mpsc::Receiver<Command>, m
     shared.close();
 }
 
+/// The time of day; time never runs backwards in the log, whatever the clock does.
+pub(crate) fn later(shared: &Shared, time_ms: u64) -> u64 {
+    time_ms.max(shared.options.clock.now().as_millis().try_into().unwrap_or(u64::MAX))
+}
+
 /// Commits what waits, in as many groups as its size demands; true when it was told to stop.
-fn serve(shared: &Shared, waiting: &mut Vec<Command>, time_ms: u64) -> bool {
+pub(crate) fn serve(shared: &Shared, waiting: &mut Vec<Command>, time_ms: u64) -> bool {
     let mut group = Group::new(shared, time_ms, waiting.len());
     let mut stopped = false;
     for command in waiting.drain(..) {
@@ -82,6 +86,7 @@ fn serve(shared: &Shared, waiting: &mut Vec<Command>, time_ms: u64) -> bool {
 /// Hands the engine a group that ends with `last`, and waits for the disk.
 fn write(shared: &Shared, batch: Batch, last: Revision) -> Result<(), CommitError> {
     let engine = &shared.engine;
+    let _measured = shared.metrics.commits.start_timer();
     let written = engine.write(batch, Durability::Synced).and_then(|()| engine.acknowledge(last));
     written.map_err(|error| {
         shared.poison(&error.to_string());

@@ -13,6 +13,7 @@ use crate::current::{Current, Entries, undo};
 use crate::engine::Snapshot;
 use crate::fanout::{Fanout, Subscriber, Ticket};
 use crate::history::History;
+use crate::metrics::Metrics;
 use crate::record;
 use crate::recovery::number;
 use crate::ring::Ring;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) history_full: Notify,
     /// Watches that exist.
     pub(crate) watches: AtomicUsize,
+    pub(crate) metrics: Metrics,
 }
 
 struct State {
@@ -87,6 +89,7 @@ impl Shared {
             history_bytes: AtomicU64::new(recovered.history_bytes),
             history_full: Notify::new(),
             watches: AtomicUsize::new(0),
+            metrics: Metrics::new(),
         }
     }
 
@@ -105,10 +108,29 @@ impl Shared {
         self.read().current.get(key).cloned()
     }
 
-    /// The present of a range's resource.
-    pub(crate) fn entries(&self, range: &Range) -> (Revision, Entries) {
+    /// The present of a range's resource, and whether there may be unreadable entries in it.
+    pub(crate) fn entries(&self, range: &Range) -> (Revision, Entries, bool) {
         let state = self.read();
-        (state.tip, state.current.entries(range))
+        (state.tip, state.current.entries(range), state.current.has_unreadable())
+    }
+
+    /// The entries whose stored form could not be opened.
+    pub(crate) fn unreadable(&self) -> Vec<Arc<Entry>> {
+        self.read().current.unreadable()
+    }
+
+    /// Puts versions that can be read now in the place of unreadable ones; to whoever reads nothing else changes.
+    pub(crate) fn opened(&self, entries: Vec<Arc<Entry>>) {
+        self.write().current.opened(entries);
+    }
+
+    /// The present of every resource, by `<group>/<resource>`.
+    pub(crate) fn collections(&self) -> Vec<(Box<str>, Entries)> {
+        self.read().current.collections()
+    }
+
+    pub(crate) fn watch_count(&self) -> usize {
+        self.watches.load(Ordering::Relaxed)
     }
 
     /// A range as it was at a revision, or `None` where the ring does not reach back so far. What the range does not
@@ -153,7 +175,7 @@ impl Shared {
 
     /// The history as a snapshot of the engine has it, up to what is published.
     pub(crate) fn history<'a>(&'a self, snapshot: &'a dyn Snapshot) -> History<'a> {
-        History { snapshot, extract: &*self.options.extract, tip: self.tip() }
+        History { snapshot, options: &self.options, tip: self.tip() }
     }
 
     // Watching.

@@ -1,12 +1,14 @@
 //! The public face: writes go to the sequencer, reads to the current map or the history.
 
+use prometheus::proto::MetricFamily;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod list;
+mod sealed;
 
 pub use list::{Page, Snapshot};
 
@@ -17,10 +19,11 @@ use crate::engine::Engine;
 use crate::history::History;
 use crate::sequencer::{Command, Request};
 use crate::shared::Shared;
+use crate::snapshot::{self, Passphrase, Sharing, Summary, Transfer};
 use crate::watch::Watch;
 use crate::{
     CommitError, Committed, EngineError, Entry, Key, OpenError, Options, Precondition, Range, ReadError,
-    Revision, WatchError, Write, compaction, recovery, sequencer,
+    Revision, WatchError, Write, compaction, comparison, metrics, recovery, sequencer,
 };
 
 /// Writes that may wait for the sequencer; whoever comes then waits for room.
@@ -83,7 +86,15 @@ impl Store {
         };
         std::thread::Builder::new().name("sequencer".to_owned()).spawn(sequence).map_err(EngineError::new)?;
         background.running.spawn(compaction::run(shared.clone(), background.compaction.clone()));
+        background.running.spawn(comparison::run(shared.clone(), background.compaction.clone()));
         Ok(Self { shared, writes: Writes::Alone(commands), background: Arc::new(background) })
+    }
+
+    /// The face of what a simulation drives itself: whoever has the other end of `commands` is the sequencer.
+    #[cfg(test)]
+    pub(crate) fn driven(shared: Arc<Shared>, commands: mpsc::Sender<Command>) -> Self {
+        let background = Background { running: TaskTracker::new(), compaction: CancellationToken::new() };
+        Self { shared, writes: Writes::Alone(commands), background: Arc::new(background) }
     }
 
     /// As [`Store::open`], for an engine that other servers have open too: they are one store, a client may write to and
@@ -102,6 +113,7 @@ impl Store {
         let (shared, time_ms) = recovered.map_err(EngineError::new)??;
         let background = Background { running: TaskTracker::new(), compaction: CancellationToken::new() };
         let (running, cancel) = (&background.running, &background.compaction);
+        background.running.spawn(comparison::run(shared.clone(), background.compaction.clone()));
         let joined = cluster::join(shared.clone(), time_ms, peer, running, cancel).await?;
         Ok(Self { shared, writes: Writes::Joined(joined), background: Arc::new(background) })
     }
@@ -189,8 +201,8 @@ impl Store {
     /// The present of a range; costs the same however much is in it.
     #[must_use]
     pub fn snapshot(&self, range: &Range) -> Snapshot {
-        let (revision, entries) = self.shared.entries(range);
-        Snapshot::new(revision, entries, range.clone())
+        let (revision, entries, has_unreadable) = self.shared.entries(range);
+        Snapshot::new(revision, entries, range.clone(), has_unreadable)
     }
 
     /// A range as it was at a revision: at most `limit` entries (0: all) behind the key `after`.
@@ -207,7 +219,7 @@ impl Store {
         self.shared.check_readable(revision)?;
         let limit = if limit == 0 { usize::MAX } else { limit };
         if let Some(entries) = self.shared.entries_at(range, revision) {
-            return Ok(Snapshot::new(revision, entries, range.clone()).page(after, limit));
+            return Ok(Snapshot::new(revision, entries, range.clone(), true).page(after, limit));
         }
         let (range, after) = (range.clone(), after.cloned());
         let (entries, more) = self
@@ -234,6 +246,32 @@ impl Store {
         self.read_history(revision, move |history| history.get_at(&key, revision)).await
     }
 
+    /// Writes a snapshot of the newest revision while the store goes on, encrypted if there is a passphrase; gives back what
+    /// it was written to. It is called where blocking is allowed and takes one block of memory.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or what is written to fails; what was written until then is no snapshot.
+    pub async fn save<W: io::Write + Send + 'static>(
+        &self,
+        out: W,
+        passphrase: Option<Passphrase>,
+    ) -> Result<(W, Summary), snapshot::Error> {
+        self.catch_up().await?;
+        let shared = self.shared.clone();
+        let save = move || snapshot::save(&shared, out, passphrase.as_ref());
+        let saved = tokio::task::spawn_blocking(save).await;
+        saved.unwrap_or_else(|error| Err(snapshot::Error::Ended(error.to_string())))
+    }
+
+    /// Copies everything, history included, into an empty engine while the store goes on; see [`Transfer`].
+    ///
+    /// # Errors
+    /// When the target is not empty, or either engine fails. This store is as it was in any case.
+    pub async fn transfer(&self, target: Engine, sharing: Sharing) -> Result<Transfer, snapshot::Error> {
+        self.catch_up().await?;
+        Transfer::begin(self.shared.clone(), target, sharing).await
+    }
+
     /// Returns once the given revision is published.
     pub async fn wait_for(&self, revision: Revision) {
         // The sender lives in `shared`, so this ends only when the revision is there.
@@ -258,7 +296,14 @@ impl Store {
     /// The watches that exist.
     #[must_use]
     pub fn watch_count(&self) -> usize {
-        self.shared.watches.load(Ordering::Relaxed)
+        self.shared.watch_count()
+    }
+
+    /// What there is to tell about the store, for a page of metrics; looks at every object's size.
+    pub async fn metrics(&self) -> Vec<MetricFamily> {
+        let (store, bytes) = (self.clone(), self.size_in_bytes().await.ok());
+        let gather = move || metrics::gather(&store.shared, bytes, store.is_writable());
+        tokio::task::spawn_blocking(gather).await.unwrap_or_default()
     }
 
     /// What the store takes on the disk; asks the file system.

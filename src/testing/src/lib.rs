@@ -3,6 +3,7 @@
 
 mod api;
 pub mod compare;
+pub mod history;
 pub mod upstream;
 
 pub use api::Api;

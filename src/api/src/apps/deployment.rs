@@ -4,8 +4,10 @@ mod strategy;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStatus};
 use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::jiff::Timestamp;
 use machinery::field::{Error, ErrorList, Path};
+use machinery::json::{self, Tree};
 use machinery::table::Column;
 use serde_json::Value;
 
@@ -24,6 +26,14 @@ impl Kind for Deployment {
     const NAMESPACED: bool = true;
     const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status, Subresource::Scale];
 
+    fn from_request(tree: &Tree<'_>) -> Result<Self, json::Error> {
+        let mut deployment: Deployment = json::from_tree(tree)?;
+        if let Some(spec) = &mut deployment.spec {
+            replicas::mark_present(&mut spec.selector, tree);
+        }
+        Ok(deployment)
+    }
+
     fn set_defaults(&mut self) {
         let spec = self.spec.get_or_insert_default();
         spec.replicas.get_or_insert(1);
@@ -41,7 +51,7 @@ impl Kind for Deployment {
     }
 
     fn validate(&self) -> ErrorList {
-        validate_spec(&spec_of(self), &Path::new("spec"))
+        validate_spec(&spec_of(self), None, &Path::new("spec"))
     }
 
     fn warnings(&self, old: Option<&Self>) -> Vec<String> {
@@ -64,8 +74,8 @@ impl Kind for Deployment {
 
     fn validate_update(&self, old: &Self) -> ErrorList {
         let mut errors = checks::metadata_update(self, old);
-        errors.extend(self.validate());
         let (new, old) = (spec_of(self), spec_of(old));
+        errors.extend(validate_spec(&new, Some(&old.template), &Path::new("spec")));
         errors.extend(replicas::validate_selector_unchanged(&new.selector, &old.selector));
         errors
     }
@@ -113,7 +123,7 @@ impl Kind for Deployment {
             cells::age_of(&self.metadata, now),
             containers,
             images,
-            cells::selector(spec.map(|spec| &spec.selector), "<invalid>"),
+            cells::plain_selector(spec.map(|spec| &spec.selector), "<invalid>").into(),
         ]
     }
 
@@ -137,10 +147,10 @@ fn status_of(deployment: &Deployment) -> DeploymentStatus {
     deployment.status.clone().unwrap_or_default()
 }
 
-fn validate_spec(spec: &DeploymentSpec, path: &Path) -> ErrorList {
+fn validate_spec(spec: &DeploymentSpec, old: Option<&PodTemplateSpec>, path: &Path) -> ErrorList {
     let number = |value: Option<i32>| i64::from(value.unwrap_or_default());
     let mut errors = checks::nonnegative(number(spec.replicas), &path.child("replicas"));
-    errors.extend(replicas::validate(&spec.selector, Some(&spec.template), path));
+    errors.extend(replicas::validate(&spec.selector, Some(&spec.template), old, path));
     if let Some(strategy) = &spec.strategy {
         errors.extend(strategy::validate(strategy, &path.child("strategy")));
     }
@@ -160,6 +170,7 @@ fn validate_spec(spec: &DeploymentSpec, path: &Path) -> ErrorList {
 
 fn validate_status(status: &DeploymentStatus) -> ErrorList {
     Counts {
+        generation: status.observed_generation,
         replicas: status.replicas.unwrap_or_default(),
         parts: &[
             ("updatedReplicas", status.updated_replicas),
@@ -167,7 +178,6 @@ fn validate_status(status: &DeploymentStatus) -> ErrorList {
             ("availableReplicas", status.available_replicas),
         ],
         others: &[
-            ("observedGeneration", status.observed_generation),
             ("unavailableReplicas", status.unavailable_replicas.map(i64::from)),
             ("terminatingReplicas", status.terminating_replicas.map(i64::from)),
             ("collisionCount", status.collision_count.map(i64::from)),

@@ -2,8 +2,10 @@
 
 use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetSpec, ReplicaSetStatus};
 use k8s_openapi::api::autoscaling::v1::Scale;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::jiff::Timestamp;
 use machinery::field::{ErrorList, Path};
+use machinery::json::{self, Tree};
 use machinery::table::Column;
 use serde_json::Value;
 
@@ -23,6 +25,14 @@ impl Kind for ReplicaSet {
     const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status, Subresource::Scale];
     const FIELDS: &'static [Selectable] = &[];
 
+    fn from_request(tree: &Tree<'_>) -> Result<Self, json::Error> {
+        let mut set: ReplicaSet = json::from_tree(tree)?;
+        if let Some(spec) = &mut set.spec {
+            replicas::mark_present(&mut spec.selector, tree);
+        }
+        Ok(set)
+    }
+
     fn set_defaults(&mut self) {
         let spec = self.spec.get_or_insert_default();
         spec.replicas.get_or_insert(1);
@@ -37,14 +47,7 @@ impl Kind for ReplicaSet {
     }
 
     fn validate(&self) -> ErrorList {
-        let unset = ReplicaSetSpec::default();
-        let spec = self.spec.as_ref().unwrap_or(&unset);
-        let path = Path::new("spec");
-        let number = |value: Option<i32>| i64::from(value.unwrap_or_default());
-        let mut errors = checks::nonnegative(number(spec.replicas), &path.child("replicas"));
-        errors.extend(checks::nonnegative(number(spec.min_ready_seconds), &path.child("minReadySeconds")));
-        errors.extend(replicas::validate(&spec.selector, spec.template.as_ref(), &path));
-        errors
+        validate_spec(&spec_of(self), None)
     }
 
     fn warnings(&self, old: Option<&Self>) -> Vec<String> {
@@ -63,8 +66,8 @@ impl Kind for ReplicaSet {
 
     fn validate_update(&self, old: &Self) -> ErrorList {
         let mut errors = checks::metadata_update(self, old);
-        errors.extend(self.validate());
         let (new, old) = (spec_of(self), spec_of(old));
+        errors.extend(validate_spec(&new, old.template.as_ref()));
         errors.extend(replicas::validate_selector_unchanged(&new.selector, &old.selector));
         errors
     }
@@ -77,6 +80,7 @@ impl Kind for ReplicaSet {
         let mut errors = checks::metadata_update(self, old);
         let status = self.status.clone().unwrap_or_default();
         let counts = Counts {
+            generation: None,
             replicas: status.replicas,
             parts: &[
                 ("fullyLabeledReplicas", status.fully_labeled_replicas),
@@ -135,6 +139,15 @@ impl Kind for ReplicaSet {
         let wanted = scale.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
         self.spec.get_or_insert_default().replicas = Some(wanted);
     }
+}
+
+fn validate_spec(spec: &ReplicaSetSpec, old: Option<&PodTemplateSpec>) -> ErrorList {
+    let path = Path::new("spec");
+    let number = |value: Option<i32>| i64::from(value.unwrap_or_default());
+    let mut errors = checks::nonnegative(number(spec.replicas), &path.child("replicas"));
+    errors.extend(checks::nonnegative(number(spec.min_ready_seconds), &path.child("minReadySeconds")));
+    errors.extend(replicas::validate(&spec.selector, spec.template.as_ref(), old, &path));
+    errors
 }
 
 fn spec_of(set: &ReplicaSet) -> ReplicaSetSpec {

@@ -13,42 +13,56 @@ use machinery::selector::label;
 use crate::checks;
 use crate::core::pod;
 
+/// Marks the selector of an object that a client sent as present, which its type does not tell from absent where it is
+/// empty: then it has no labels, rather than none.
+pub(super) fn mark_present(selector: &mut LabelSelector, sent: &Tree<'_>) {
+    let is_sent = sent.get("spec").and_then(|spec| spec.get("selector")).is_some_and(|sent| !sent.is_null());
+    if is_sent && is_absent(selector) {
+        selector.match_labels = Some(BTreeMap::new());
+    }
+}
+
+fn is_absent(selector: &LabelSelector) -> bool {
+    selector.match_labels.is_none() && selector.match_expressions.is_none()
+}
+
 /// The selector must select something, and the template's labels must fit it.
-///
-/// Upstream tells a missing selector from an empty one; the typed object here cannot, and the missing one is by far
-/// the more frequent mistake.
 pub(super) fn validate(
     selector: &LabelSelector,
     template: Option<&PodTemplateSpec>,
+    old: Option<&PodTemplateSpec>,
     spec: &Path,
 ) -> ErrorList {
     let path = spec.child("selector");
-    let mut errors = ErrorList::new();
-    if is_empty(selector) {
+    let given = (!is_absent(selector)).then_some(selector);
+    let mut errors = checks::label_selector(given, &path);
+    if given.is_none() {
         errors.push(Error::required(&path, ""));
+    } else if is_empty(selector) {
+        errors.push(Error::invalid(&path, shown(given), "empty selector is invalid for deployment"));
     }
-    errors.extend(checks::label_selector(Some(selector), &path));
-    match label::Selector::from_label_selector(Some(selector)) {
-        Err(_) => errors.push(Error::invalid(&path, shown(selector), "invalid label selector")),
+    match label::Selector::from_label_selector(given) {
+        Err(_) => errors.push(Error::invalid(&path, shown(given), "invalid label selector")),
         Ok(parsed) => {
-            let matches = |labels: &ObjectMeta| {
-                let labels = labels.labels.as_ref();
-                parsed.matches(|key| labels.and_then(|labels| labels.get(key)).map(String::as_str))
-            };
-            errors.extend(validate_template(template, |meta| !is_empty(selector) && matches(meta), spec));
+            let is_selected = |meta: &ObjectMeta| parsed.matches_map(meta.labels.as_ref());
+            errors.extend(validate_template(template, old, is_selected, spec));
         }
     }
     errors
 }
 
 /// A selector as messages show it.
-fn shown(selector: &LabelSelector) -> Tree<'static> {
-    checks::in_order("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", selector)
+fn shown(selector: Option<&LabelSelector>) -> Tree<'static> {
+    selector.map_or(Tree::Null, |selector| {
+        checks::in_order("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", selector)
+    })
 }
 
 /// The selector is decided once.
 pub(super) fn validate_selector_unchanged(new: &LabelSelector, old: &LabelSelector) -> Option<Error> {
-    let same = checks::same("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", new, old);
+    let same = is_absent(new) == is_absent(old)
+        && checks::same("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", new, old);
+    let new = (!is_absent(new)).then_some(new);
     (!same).then(|| Error::invalid(&Path::new("spec.selector"), shown(new), "field is immutable"))
 }
 
@@ -59,6 +73,7 @@ fn is_empty(selector: &LabelSelector) -> bool {
 
 fn validate_template(
     template: Option<&PodTemplateSpec>,
+    old: Option<&PodTemplateSpec>,
     is_selected: impl Fn(&ObjectMeta) -> bool,
     spec: &Path,
 ) -> ErrorList {
@@ -71,7 +86,7 @@ fn validate_template(
         let detail = "`selector` does not match template `labels`";
         errors.push(Error::invalid(&path.child("metadata.labels"), &meta.labels, detail));
     }
-    errors.extend(pod::template::validate(template, &path));
+    errors.extend(pod::template::validate(template, old, &path));
     let Some(pod_spec) = &template.spec else { return errors };
     let restart_policy = checks::text(&pod_spec.restart_policy);
     errors.extend(checks::supported_only(restart_policy, &["Always"], &path.child("spec.restartPolicy")));
@@ -84,6 +99,8 @@ fn validate_template(
 
 /// Counts of a status: each not negative, none above the number of replicas.
 pub(super) struct Counts<'a> {
+    /// The generation, where upstream looks at it first.
+    pub(super) generation: Option<i64>,
     pub(super) replicas: i32,
     /// Counts that may not exceed `replicas`, by field name.
     pub(super) parts: &'a [(&'a str, Option<i32>)],
@@ -96,7 +113,9 @@ pub(super) struct Counts<'a> {
 impl Counts<'_> {
     pub(super) fn validate(&self) -> ErrorList {
         let path = Path::new("status");
-        let mut errors = checks::nonnegative(self.replicas.into(), &path.child("replicas"));
+        let generation = self.generation.unwrap_or_default();
+        let mut errors = checks::nonnegative(generation, &path.child("observedGeneration"));
+        errors.extend(checks::nonnegative(self.replicas.into(), &path.child("replicas")));
         for (name, count) in self.parts {
             errors.extend(checks::nonnegative(count.unwrap_or_default().into(), &path.child(name)));
         }

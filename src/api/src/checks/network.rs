@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use machinery::field::{Error, ErrorList, Path};
+use serde::Serialize;
 
 /// Reads an address as upstream's `ParseIPSloppy`: decimal octets may have leading zeros.
 pub(crate) fn parse_ip(text: &str) -> Option<IpAddr> {
@@ -31,6 +32,28 @@ pub(crate) fn legacy_ip(text: &str, path: &Path) -> ErrorList {
         _ => return ErrorList::new(),
     };
     vec![Error::invalid(path, text, detail)]
+}
+
+/// As [`legacy_ip`]; an address that is already stored was taken under older rules and may stay.
+pub(crate) fn kept_ip<'a>(text: &str, old: impl IntoIterator<Item = &'a str>, path: &Path) -> ErrorList {
+    if old.into_iter().any(|old| old == text) { ErrorList::new() } else { legacy_ip(text, path) }
+}
+
+/// What is wrong with a list of addresses that may have one of each family, as far as they can be read (upstream:
+/// `IsDualStackIPStrings` and what is said of its answer).
+pub(crate) fn dual_stack(ips: &[&str], shown: impl Serialize, path: &Path) -> ErrorList {
+    let unreadable = ips.iter().position(|ip| parse_ip(ip).is_none());
+    let error = |index: usize| {
+        let why = format!("failed to check for dual stack with error:invalid IP[{index}]: {}", ips[index]);
+        Error::internal(path, why)
+    };
+    let mut errors = ErrorList::from_iter(unreadable.map(error));
+    let is_v4 = |ip: &&str| parse_ip(ip).is_some_and(|address| address.to_canonical().is_ipv4());
+    let has_both = ips.iter().any(is_v4) && !ips.iter().all(is_v4);
+    if unreadable.is_some() || !has_both {
+        errors.push(Error::invalid(path, shown, "may specify no more than one IP for each IP family"));
+    }
+    errors
 }
 
 /// An address in a field that was never checked loosely.
@@ -120,6 +143,11 @@ impl Cidr {
             }
         }
     }
+}
+
+/// As [`legacy_cidr`]; a block that is already stored may stay.
+pub(crate) fn kept_cidr<'a>(text: &str, old: impl IntoIterator<Item = &'a str>, path: &Path) -> ErrorList {
+    if old.into_iter().any(|old| old == text) { ErrorList::new() } else { legacy_cidr(text, path) }
 }
 
 /// An address block in a field that once was checked loosely: it need not be in canonical form.

@@ -45,9 +45,22 @@ impl Kind for Pod {
     ];
     const FIELD_ALIASES: &'static [(&'static str, &'static str)] = &[("spec.host", "spec.nodeName")];
 
+    /// The list of the addresses is a name that upstream takes and has no value for.
+    fn is_selectable(label: &str) -> bool {
+        label == "status.podIPs" || Self::FIELDS.iter().any(|field| field.name == label)
+    }
+
     fn set_defaults(&mut self) {
-        defaults::set_pod(self.spec.get_or_insert_default());
-        status::pair_addresses(self.status.get_or_insert_default());
+        template::drop_annotations(&mut self.metadata);
+        let spec = self.spec.get_or_insert_default();
+        defaults::set_pod(spec);
+        // A conversion upstream, which is why templates keep theirs.
+        if spec.termination_grace_period_seconds.is_some_and(|seconds| seconds < 0) {
+            spec.termination_grace_period_seconds = Some(1);
+        }
+        let status = self.status.get_or_insert_default();
+        status::pair_addresses(status);
+        status::round_amounts(status);
     }
 
     fn prepare_for_create(&mut self, cx: &Context) {
@@ -74,7 +87,7 @@ impl Kind for Pod {
     fn validate(&self) -> ErrorList {
         let spec = spec_of(self);
         let path = Path::new("spec");
-        let mut errors = validate::validate_pod(&self.metadata, spec, None, &path);
+        let mut errors = validate::validate_pod(&self.metadata, spec, &validate::Allowed::default(), &path);
         if spec.ephemeral_containers.as_ref().is_some_and(|containers| !containers.is_empty()) {
             errors.push(Error::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
         }
@@ -83,6 +96,7 @@ impl Kind for Pod {
             let detail = "cannot be set until all schedulingGates have been cleared";
             errors.push(Error::forbidden(&path.child("nodeName"), detail));
         }
+        errors.extend(validate::profiles(self.metadata.annotations.as_ref(), spec, &path));
         errors
     }
 
@@ -125,6 +139,10 @@ impl Kind for Pod {
 
     fn validate_status_update(&self, old: &Self) -> ErrorList {
         status::validate(self, old)
+    }
+
+    fn status_warnings(&self) -> Vec<String> {
+        self.status.as_ref().map(status::warnings).unwrap_or_default()
     }
 
     fn columns() -> Vec<Column> {

@@ -27,7 +27,7 @@ impl Kind for PodTemplate {
     }
 
     fn validate(&self) -> ErrorList {
-        pod::template::validate(&template_of(self), &Path::new("template"))
+        pod::template::validate(&template_of(self), None, &Path::new("template"))
     }
 
     fn warnings(&self, old: Option<&Self>) -> Vec<String> {
@@ -46,7 +46,8 @@ impl Kind for PodTemplate {
 
     fn validate_update(&self, old: &Self) -> ErrorList {
         let mut errors = checks::metadata_update(self, old);
-        errors.extend(self.validate());
+        let path = Path::new("template");
+        errors.extend(pod::template::validate(&template_of(self), Some(&template_of(old)), &path));
         errors
     }
 
@@ -62,10 +63,8 @@ impl Kind for PodTemplate {
     fn row(&self, _now: Timestamp) -> Vec<Value> {
         let template = template_of(self);
         let [containers, images] = cells::containers(template.spec.as_ref());
-        let labels = template.metadata.and_then(|metadata| metadata.labels).unwrap_or_default();
-        let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let labels = if labels.is_empty() { cells::NONE.to_owned() } else { labels.join(",") };
-        vec![cells::name_of(&self.metadata), containers, images, labels.into()]
+        let labels = template.metadata.and_then(|metadata| metadata.labels);
+        vec![cells::name_of(&self.metadata), containers, images, cells::labels(labels.as_ref()).into()]
     }
 }
 

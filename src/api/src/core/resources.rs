@@ -45,7 +45,8 @@ pub(super) fn is_huge_page(name: &str) -> bool {
     name.starts_with(HUGE_PAGES)
 }
 
-fn is_native(name: &str) -> bool {
+/// Whether Kubernetes itself knows the resource.
+pub(super) fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
@@ -64,12 +65,18 @@ pub(super) fn is_for_pods(name: &str) -> bool {
     matches!(name, "cpu" | "memory") || is_huge_page(name)
 }
 
+/// Names of resources have a type of their own, which shows in messages.
+fn wrong_name(name: &str, path: &Path, detail: impl Into<String>) -> Error {
+    Error::invalid(path, name, detail).named()
+}
+
 fn validate_name(name: &str, path: &Path) -> ErrorList {
-    let mut errors = checks::qualified_name(name, path);
+    let messages = names::qualified_name(name).into_iter();
+    let mut errors: ErrorList = messages.map(|message| wrong_name(name, path, message)).collect();
     let lists = [FOR_CONTAINERS, FOR_QUOTAS, INTEGERS];
     let is_standard = is_huge_page(name) || lists.iter().any(|list| list.contains(&name));
     if errors.is_empty() && !name.contains('/') && !is_standard {
-        errors.push(Error::invalid(path, name, "must be a standard resource type or fully qualified"));
+        errors.push(wrong_name(name, path, "must be a standard resource type or fully qualified"));
     }
     errors
 }
@@ -78,10 +85,10 @@ fn validate_container_name(name: &str, path: &Path) -> ErrorList {
     let mut errors = validate_name(name, path);
     if !name.contains('/') {
         if !is_huge_page(name) && !FOR_CONTAINERS.contains(&name) {
-            errors.push(Error::invalid(path, name, "must be a standard resource for containers"));
+            errors.push(wrong_name(name, path, "must be a standard resource for containers"));
         }
     } else if !is_native(name) && !is_extended(name) {
-        errors.push(Error::invalid(path, name, "doesn't follow extended resource name standard"));
+        errors.push(wrong_name(name, path, "doesn't follow extended resource name standard"));
     }
     errors
 }
@@ -101,49 +108,53 @@ pub(super) fn validate_quantity(name: &str, text: &Text, path: &Path) -> ErrorLi
     if quantity < Quantity::default() {
         errors.push(Error::invalid(path, quantity.to_string(), "must be greater than or equal to 0"));
     }
-    if (INTEGERS.contains(&name) || is_extended(name)) && !is_whole(&quantity) {
+    if (INTEGERS.contains(&name) || is_extended(name)) && quantity.wrapping_milli_value() % 1000 != 0 {
         errors.push(Error::invalid(path, quantity.to_string(), "must be an integer"));
     }
     errors
 }
 
-/// Amounts beyond what is counted in thousandths are whole.
-fn is_whole(quantity: &Quantity) -> bool {
-    let milli = quantity.milli_value();
-    milli == i64::MAX || milli % 1000 == 0
+/// Whether an amount of this kind of huge pages is so many whole pages.
+pub(super) fn is_whole_pages(name: &str, quantity: &Quantity) -> bool {
+    let size = name.strip_prefix(HUGE_PAGES).and_then(|size| Quantity::parse(size).ok());
+    size.is_some_and(|size| {
+        let is_size = size > Quantity::default() && size.wrapping_milli_value() % 1000 == 0;
+        is_size && size.value() != 0 && quantity.wrapping_value() % size.value() == 0
+    })
 }
 
 fn validate_huge_page(name: &str, quantity: &Quantity, path: &Path) -> Option<Error> {
-    let size = Quantity::parse(name.strip_prefix(HUGE_PAGES)?).ok();
-    let is_multiple = size.is_some_and(|size| {
-        size > Quantity::default() && size.milli_value() % 1000 == 0 && quantity.value() % size.value() == 0
-    });
+    let is_wrong = is_huge_page(name) && !is_whole_pages(name, quantity);
     let detail = format!("{quantity} is not positive integer multiple of {name}");
-    (!is_multiple).then(|| Error::invalid(path, quantity.to_string(), detail))
+    is_wrong.then(|| Error::invalid(path, quantity.to_string(), detail))
 }
 
-/// Requests and limits of a container; `claims` are the names in the pod's `resourceClaims`.
+/// What the amounts of a container or pod may refer to.
+pub(super) struct Terms<'a> {
+    /// The names in the pod's `resourceClaims`.
+    pub(super) claims: &'a BTreeSet<&'a str>,
+    /// Whether huge pages may be fractions of pages, as older servers took them.
+    pub(super) fractions: bool,
+}
+
+/// Requests and limits of a container.
 pub(super) fn validate_container(
     requirements: &ResourceRequirements,
-    claims: &BTreeSet<&str>,
+    terms: &Terms<'_>,
     path: &Path,
 ) -> ErrorList {
-    validate(requirements, validate_container_name, claims, path)
+    validate(requirements, validate_container_name, terms, path)
 }
 
 /// Requests and limits of a pod as a whole.
-pub(super) fn validate_pod(
-    requirements: &ResourceRequirements,
-    claims: &BTreeSet<&str>,
-    path: &Path,
-) -> ErrorList {
-    validate(requirements, validate_pod_name, claims, path)
+pub(super) fn validate_pod(requirements: &ResourceRequirements, terms: &Terms<'_>, path: &Path) -> ErrorList {
+    validate(requirements, validate_pod_name, terms, path)
 }
 
 fn validate(
     requirements: &ResourceRequirements,
     validate_name: impl Fn(&str, &Path) -> ErrorList,
-    claims: &BTreeSet<&str>,
+    terms: &Terms<'_>,
     path: &Path,
 ) -> ErrorList {
     let empty = BTreeMap::new();
@@ -154,7 +165,7 @@ fn validate(
         let path = path.child("limits").key(name);
         errors.extend(validate_name(name, &path));
         errors.extend(validate_quantity(name, text, &path));
-        if let Ok(quantity) = Quantity::parse(&text.0) {
+        if let (Ok(quantity), false) = (Quantity::parse(&text.0), terms.fractions) {
             errors.extend(validate_huge_page(name, &quantity, &path));
         }
     }
@@ -163,7 +174,7 @@ fn validate(
         errors.extend(validate_name(name, &path_of));
         errors.extend(validate_quantity(name, text, &path_of));
         errors.extend(validate_request(name, text, limits.get(name), path));
-        if let Ok(quantity) = Quantity::parse(&text.0) {
+        if let (Ok(quantity), false) = (Quantity::parse(&text.0), terms.fractions) {
             errors.extend(validate_huge_page(name, &quantity, &path_of));
         }
     }
@@ -173,7 +184,7 @@ fn validate(
         errors.push(Error::forbidden(path, "HugePages require cpu or memory"));
     }
     let wanted = requirements.claims.as_deref().unwrap_or_default();
-    errors.extend(validate_claims(wanted, claims, &path.child("claims")));
+    errors.extend(validate_claims(wanted, terms.claims, &path.child("claims")));
     errors
 }
 

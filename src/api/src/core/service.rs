@@ -50,7 +50,8 @@ impl Kind for Service {
 
     fn validate_allocation(&self, old: Option<&Self>) -> ErrorList {
         let old = old.and_then(|old| old.spec.as_ref());
-        self.spec.as_ref().map(|spec| validate::validate_allocation(spec, old)).unwrap_or_default()
+        let mut spec = self.spec.clone().unwrap_or_default();
+        addresses::init_families(&mut spec, old)
     }
 
     fn validate(&self) -> ErrorList {
@@ -75,7 +76,9 @@ impl Kind for Service {
         let spec = self.spec.get_or_insert_default();
         let old_spec = old.spec.as_ref().unwrap_or(&unset);
         addresses::keep_allocated(spec, old_spec);
-        addresses::prepare(spec, Some(old_spec));
+        if !addresses::prepare(spec, Some(old_spec)) {
+            return;
+        }
         addresses::drop_unused(spec, old_spec);
         if type_of(spec) != "LoadBalancer"
             && let Some(status) = &mut self.status
@@ -97,8 +100,17 @@ impl Kind for Service {
 
     fn validate_status_update(&self, old: &Self) -> ErrorList {
         let mut errors = checks::metadata_update(self, old);
-        errors.extend(validate::validate_status(self));
+        errors.extend(validate::validate_status(self, old));
         errors
+    }
+
+    fn status_warnings(&self) -> Vec<String> {
+        let balancer = self.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+        let ingress = balancer.into_iter().flat_map(|balancer| balancer.ingress.iter().flatten()).enumerate();
+        let path = Path::new("status.loadBalancer.ingress");
+        ingress
+            .flat_map(|(index, ingress)| checks::ip_warnings(checks::text(&ingress.ip), &path.index(index)))
+            .collect()
     }
 
     fn columns() -> Vec<Column> {

@@ -30,6 +30,7 @@ pub(super) trait Hooks: Send + Sync {
     fn prepare_for_approval_update(&self, new: &mut Object, old: &Object, cx: &Context);
     fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList;
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String>;
+    fn status_warnings(&self, object: &Object) -> Vec<String>;
     fn canonicalize(&self, object: &mut Object);
     fn is_selectable(&self, label: &str) -> bool;
     fn columns(&self) -> Vec<Column>;
@@ -63,7 +64,7 @@ impl<T: Kind> Hooks for Of<T> {
         typed::<T>(object).validate_create()
     }
     fn decode(&self, tree: &Tree<'_>) -> Result<Object, json::Error> {
-        json::from_tree::<T>(tree).map(Object::new)
+        T::from_request(tree).map(Object::new)
     }
     fn decode_stored(&self, tree: &Tree<'_>) -> Result<Object, json::Error> {
         T::from_storage(tree).map(Object::new)
@@ -106,6 +107,9 @@ impl<T: Kind> Hooks for Of<T> {
     }
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         typed::<T>(object).warnings(old.map(typed))
+    }
+    fn status_warnings(&self, object: &Object) -> Vec<String> {
+        typed::<T>(object).status_warnings()
     }
     fn canonicalize(&self, object: &mut Object) {
         typed_mut::<T>(object).canonicalize();

@@ -15,6 +15,9 @@ pub(super) struct Priority;
 const BUILT_IN: [(&str, i32); 2] =
     [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
+/// That of every class there is.
+const DEFAULT_POLICY: &str = "PreemptLowerPriority";
+
 #[async_trait]
 impl Plugin for Priority {
     fn handles(&self, attributes: &Attributes<'_>) -> bool {
@@ -43,7 +46,12 @@ impl Plugin for Priority {
             )));
         }
         spec.priority = Some(value);
-        spec.preemption_policy.get_or_insert_with(|| "PreemptLowerPriority".to_owned());
+        let policy = spec.preemption_policy.get_or_insert_with(|| DEFAULT_POLICY.to_owned());
+        if policy != DEFAULT_POLICY {
+            return Err(attributes.forbidden(format!(
+                "the string value of PreemptionPolicy ({policy}) must not be provided in pod spec; priority admission controller computed {DEFAULT_POLICY} from the given PriorityClass name"
+            )));
+        }
         Ok(())
     }
 }

@@ -22,6 +22,9 @@ use crate::server::Server;
 use crate::user::User;
 use service_account_token::Verified;
 
+/// What is said of a token that nobody knows.
+pub(crate) const INVALID: &str = "invalid bearer token";
+
 /// The user of a request.
 pub(crate) fn user(server: &Server, parts: &Parts) -> Result<Arc<User>, Status> {
     let certificate = match parts.extensions.get::<Peer>() {

@@ -1,10 +1,12 @@
 //! Acting as somebody else: `Impersonate-User`, `-Group`, `-Uid`, `-Extra-*`, each of which must be authorized
 //! (upstream `endpoints/filters/impersonation`).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName};
 use machinery::Status;
+use machinery::json::quoted;
 use percent_encoding::percent_decode_str;
 
 use super::authorize::{self, Attributes, Resource};
@@ -58,10 +60,33 @@ impl Wanted {
         if wanted.groups.is_empty() && wanted.uid.is_empty() && wanted.extra.is_empty() {
             return Ok(None);
         }
-        Err(Status::internal(format!(
-            "requested {:?} without impersonating a user",
-            if wanted.groups.is_empty() { &wanted.uid } else { &wanted.groups[0] }
+        Err(Status::bad_request(format!(
+            "requested {} without impersonating a user name",
+            wanted.in_go_words()
         )))
+    }
+
+    /// As Go shows what was asked for.
+    fn in_go_words(&self) -> String {
+        let list = |items: &[&String]| match items {
+            [] => "[]string(nil)".to_owned(),
+            items => format!(
+                "[]string{{{}}}",
+                items.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        let mut values: BTreeMap<&str, Vec<&String>> = BTreeMap::new();
+        for (key, value) in &self.extra {
+            values.entry(key).or_default().push(value);
+        }
+        let pairs: Vec<String> =
+            values.iter().map(|(key, values)| format!("{}:{}", quoted(key), list(values))).collect();
+        let extra = if pairs.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", pairs.join(", ")) };
+        format!(
+            "&user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:map[string][]string{extra}}}",
+            quoted(&self.uid),
+            list(&self.groups.iter().collect::<Vec<_>>())
+        )
     }
 
     fn authorize(&self, server: &Server, asking: &User) -> Result<(), Status> {

@@ -1,6 +1,7 @@
 //! `APIVersions`, `APIGroupList`, `APIGroup` and `APIResourceList`.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +14,9 @@ use super::Listed;
 type Versions = BTreeMap<GroupVersion, Vec<Listed>>;
 
 /// Every document by its path.
-pub(super) fn documents(versions: &Versions) -> Vec<(String, Value)> {
-    let mut documents = vec![("api".to_owned(), api_versions()), ("apis".to_owned(), group_list(versions))];
+pub(super) fn documents(versions: &Versions, advertise: SocketAddr) -> Vec<(String, Value)> {
+    let mut documents =
+        vec![("api".to_owned(), api_versions(advertise)), ("apis".to_owned(), group_list(versions))];
     for group in groups(versions) {
         documents.push((format!("apis/{group}"), with_kind("APIGroup", api_group(versions, group))));
     }
@@ -26,11 +28,12 @@ pub(super) fn documents(versions: &Versions) -> Vec<(String, Value)> {
     documents
 }
 
-fn api_versions() -> Value {
+/// Every client is told the one address there is.
+fn api_versions(advertise: SocketAddr) -> Value {
     json!({
         "kind": "APIVersions",
         "versions": ["v1"],
-        "serverAddressByClientCIDRs": [],
+        "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": advertise.to_string() }],
     })
 }
 

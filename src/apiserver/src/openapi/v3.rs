@@ -32,7 +32,7 @@ pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Statu
     }
     let path = format!("/{}", path.join("/"));
     let found = versions.iter().find(|(version, _)| paths::root(version) == path);
-    let found = found.ok_or_else(Status::page_not_found)?;
+    let Some(found) = found else { return Ok(nothing()) };
     let content_type = answer::negotiate(call, &[(JSON, JSON)])?;
     let tag = tag(registry, found);
     let hash = call.query.text("hash");
@@ -44,6 +44,13 @@ pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Statu
         keep_forever(call, &mut response);
     }
     Ok(response)
+}
+
+/// 404 without a word, as upstream.
+fn nothing() -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }
 
 /// What stands under a hash never changes.

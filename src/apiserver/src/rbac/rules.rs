@@ -36,7 +36,15 @@ pub(crate) struct Binding {
     namespace: String,
     name: String,
     role: RoleRef,
-    subjects: Vec<String>,
+    subjects: Vec<Bound>,
+}
+
+/// One subject of a binding.
+struct Bound {
+    /// As users are looked up.
+    key: String,
+    /// As an answer names it, such as `Group "admins"`.
+    shown: String,
 }
 
 impl Rules {
@@ -55,7 +63,7 @@ impl Rules {
         for binding in self.bindings_of(attributes.user, namespace) {
             match self.rules_of(binding) {
                 Ok(rules) if rules.iter().any(|rule| rule_allows(attributes, rule)) => {
-                    return Decision::Allow(binding.source());
+                    return Decision::Allow(binding.source(attributes.user));
                 }
                 Ok(_) => {}
                 Err(error) if missing.contains(&error) => {}
@@ -113,11 +121,15 @@ impl Rules {
 
     fn add_binding(&mut self, key: &Key, role: RoleRef, subjects: Vec<Subject>) {
         let namespace = key.namespace().to_owned();
-        let subjects: Vec<String> =
-            subjects.iter().filter_map(|subject| indexed(subject, &namespace)).collect();
+        let subjects: Vec<Bound> = subjects
+            .iter()
+            .filter_map(|subject| {
+                Some(Bound { key: indexed(subject, &namespace)?, shown: shown(subject, &namespace) })
+            })
+            .collect();
         let binding = Arc::new(Binding { namespace, name: key.name().to_owned(), role, subjects });
         for subject in &binding.subjects {
-            self.by_subject.entry(subject.clone()).or_default().push(binding.clone());
+            self.by_subject.entry(subject.key.clone()).or_default().push(binding.clone());
         }
         self.bindings.insert(key.clone(), binding);
     }
@@ -125,7 +137,7 @@ impl Rules {
     fn remove_binding(&mut self, key: &Key) {
         let Some(binding) = self.bindings.remove(key) else { return };
         for subject in &binding.subjects {
-            if let Some(list) = self.by_subject.get_mut(subject) {
+            if let Some(list) = self.by_subject.get_mut(&subject.key) {
                 list.retain(|other| !Arc::ptr_eq(other, &binding));
             }
         }
@@ -134,8 +146,14 @@ impl Rules {
 }
 
 impl Binding {
-    fn source(&self) -> String {
-        let role = format!("{} {:?}", self.role.kind, self.role.name);
+    /// Which binding allows, and by which of its subjects it applies to the user.
+    fn source(&self, user: &User) -> String {
+        let applies = |bound: &&Bound| {
+            bound.key == user_subject(&user.name)
+                || user.groups.iter().any(|group| bound.key == group_subject(group))
+        };
+        let subject = self.subjects.iter().find(applies).map_or("", |bound| bound.shown.as_str());
+        let role = format!("{} {:?} to {subject}", self.role.kind, self.role.name);
         match self.namespace.as_str() {
             "" => format!("RBAC: allowed by ClusterRoleBinding {:?} of {role}", self.name),
             namespace => {
@@ -200,6 +218,18 @@ fn user_subject(name: &str) -> String {
 
 fn group_subject(name: &str) -> String {
     format!("group:{name}")
+}
+
+/// A subject as upstream describes it.
+fn shown(subject: &Subject, namespace: &str) -> String {
+    let Subject { kind, name, .. } = subject;
+    match kind.as_str() {
+        "ServiceAccount" => {
+            let namespace = subject.namespace.as_deref().filter(|own| !own.is_empty()).unwrap_or(namespace);
+            format!("{kind} {:?}", format!("{name}/{namespace}"))
+        }
+        _ => format!("{kind} {name:?}"),
+    }
 }
 
 /// A subject as users are looked up; a service account's namespace defaults to the binding's.

@@ -8,7 +8,7 @@ use store::Key;
 
 use crate::body::Body;
 use crate::call::Call;
-use crate::kubelet_proxy::encode_query;
+use crate::kubelet_proxy::{address_of, encode_query};
 
 /// Runs a command in a container.
 pub(super) async fn exec(call: Call, _body: Body) -> Result<Response<Body>, Status> {
@@ -33,6 +33,9 @@ async fn connect(call: Call, what: &str) -> Result<Response<Body>, Status> {
     let node = node_of(&pod).ok_or_else(|| {
         Status::bad_request(format!("pod {} does not have a host assigned", call.info.name))
     })?;
+    // Upstream takes the pod's node for a pod when it complains.
+    let lost = |_| Status::not_found(&GroupResource::new("", "pods"), &node);
+    address_of(&call.server.store, &node).map_err(lost)?;
     let path = kubelet_path(&call, what, &container);
     let server = call.server.clone();
     server.kubelets.upgrade(&server.store, &node, path, call.parts).await

@@ -1,6 +1,7 @@
 //! `pods/log`: what a container wrote, streamed from the pod's kubelet.
 
-use http::{Response, StatusCode};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, Method, Response};
 use k8s_openapi::api::core::v1::Pod;
 use machinery::Status;
 use machinery::field::{Error, ErrorList, Path};
@@ -10,7 +11,7 @@ use super::exec::{choose_container, node_of, pod};
 use crate::body::{self, Body};
 use crate::call::Call;
 use crate::kubelet_proxy::{Forward, encode_query};
-use crate::negotiate;
+use crate::websocket;
 
 /// The parameters that the kubelet takes as they are.
 const PASSED: [&str; 8] =
@@ -21,20 +22,24 @@ pub(super) async fn get(call: Call, _body: Body) -> Result<Response<Body>, Statu
     let pod: Pod = pod(&call)?;
     check_options(&call)?;
     let container = choose_container(&call, &pod)?;
-    let Some(node) = node_of(&pod) else {
-        // Nothing runs yet, so there is nothing to show.
-        return Ok(negotiate::text(StatusCode::OK, ""));
+    // Nothing runs yet where there is no node, so there is nothing to show.
+    let content = match node_of(&pod) {
+        Some(node) => from_kubelet(&call, &node, &container).await?,
+        None => body::empty(),
     };
-    let path = kubelet_path(&call, &container);
-    let forward = Forward { method: http::Method::GET, path, headers: http::HeaderMap::new() };
-    let response = call.server.kubelets.send(&call.server.store, &node, forward).await?;
-    let (parts, stream) = response.into_parts();
-    let mut answer = Response::new(body::boxed(stream));
-    *answer.status_mut() = parts.status;
-    answer
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain; charset=utf-8"));
+    if websocket::is_asked_for(&call.parts.headers) {
+        return websocket::answer(call.parts, content);
+    }
+    let mut answer = Response::new(content);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     Ok(answer)
+}
+
+async fn from_kubelet(call: &Call, node: &str, container: &str) -> Result<Body, Status> {
+    let path = kubelet_path(call, container);
+    let forward = Forward { method: Method::GET, path, headers: HeaderMap::new() };
+    let response = call.server.kubelets.send(&call.server.store, node, forward).await?;
+    Ok(body::boxed(response.into_body()))
 }
 
 /// Upstream's `ValidatePodLogOptions`.

@@ -1,5 +1,5 @@
-//! `pods/proxy` and `services/proxy`: a request of any method to what listens in a pod (upstream:
-//! `pkg/registry/core/{pod,service}`'s `ResourceLocation`).
+//! `pods/proxy`, `services/proxy` and `nodes/proxy`: a request of any method to what listens in a pod or on a node
+//! (upstream: `pkg/registry/core/{pod,service,node}`'s `ResourceLocation`).
 //!
 //! The name in the path is `name`, `name:port` or `scheme:name:port`; what follows `proxy` is the path at the target.
 
@@ -12,13 +12,15 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use machinery::Status;
 use machinery::gvk::GroupResource;
+use machinery::typed;
 use rand::seq::IndexedRandom;
 use serde::de::DeserializeOwned;
 use store::{Key, Range};
 
 use crate::body::{self, Body};
 use crate::call::Call;
-use crate::pod_proxy::{self, Target};
+use crate::kubelet_proxy::address_of;
+use crate::pod_proxy::{self, Speech, Target};
 
 /// The label that names a slice's service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -33,7 +35,7 @@ pub(super) async fn pod(call: Call, body: Body) -> Result<Response<Body>, Status
         port => port.parse().map_err(|_| Status::bad_request(format!("invalid port {port:?}")))?,
     };
     let ip = ip_of(&pod).filter(is_global).ok_or_else(|| Status::bad_request("address not allowed"))?;
-    let target = Target { is_https: wanted.is_https, address: SocketAddr::new(ip, port) };
+    let target = Target { speech: wanted.speech(), address: SocketAddr::new(ip, port) };
     forward(target, call, body).await
 }
 
@@ -46,7 +48,28 @@ pub(super) async fn service(call: Call, body: Body) -> Result<Response<Body>, St
     let none =
         || Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name));
     let address = *endpoints(&call, wanted.name, &port)?.choose(&mut rand::rng()).ok_or_else(none)?;
-    forward(Target { is_https: wanted.is_https, address }, call, body).await
+    forward(Target { speech: wanted.speech(), address }, call, body).await
+}
+
+/// Passes a request on to a node: to its kubelet, or to what listens on another port of it.
+pub(super) async fn node(call: Call, body: Body) -> Result<Response<Body>, Status> {
+    let wanted = Wanted::parse(&call.info.name)
+        .ok_or_else(|| Status::bad_request(format!("invalid node request {:?}", call.info.name)))?;
+    let kubelet = address_of(&call.server.store, wanted.name)?;
+    let target = match wanted.port {
+        "" => None,
+        port => match port.parse() {
+            Ok(port) if port == kubelet.port() => None,
+            Ok(port) => Some(SocketAddr::new(kubelet.ip(), port)),
+            Err(_) => return Err(Status::bad_request(format!("invalid port {port:?}"))),
+        },
+    };
+    let target = match target {
+        None => Target { speech: Speech::Kubelet(call.server.kubelets.connector()), address: kubelet },
+        Some(address) if is_global(&address.ip()) => Target { speech: wanted.speech(), address },
+        Some(_) => return Err(Status::bad_request("address not allowed")),
+    };
+    forward(target, call, body).await
 }
 
 /// What the path's name says.
@@ -71,6 +94,10 @@ impl<'a> Wanted<'a> {
         is_known.then_some(Wanted { is_https: scheme == "https", name, port })
     }
 
+    fn speech(&self) -> Speech {
+        if self.is_https { Speech::Https } else { Speech::Http }
+    }
+
     fn default_port(&self) -> u16 {
         if self.is_https { 443 } else { 80 }
     }
@@ -78,7 +105,8 @@ impl<'a> Wanted<'a> {
 
 async fn forward(target: Target, call: Call, body: Body) -> Result<Response<Body>, Status> {
     let uri = call.parts.uri.clone();
-    let (prefix, path) = split(uri.path_and_query().map_or("", PathAndQuery::as_str));
+    let before = if call.info.namespace.is_empty() { IN_CLUSTER } else { IN_NAMESPACE };
+    let (prefix, path) = split(uri.path_and_query().map_or("", PathAndQuery::as_str), before);
     let is_reading = matches!(*call.method(), Method::GET | Method::HEAD);
     let path = match path.chars().next() {
         None | Some('?') if is_reading => return redirect(&format!("{prefix}/{path}")),
@@ -89,14 +117,18 @@ async fn forward(target: Target, call: Call, body: Body) -> Result<Response<Body
     pod_proxy::forward(&target, prefix, path, call.parts, body).await
 }
 
+/// How many pieces a path has up to `proxy`: "", api, v1, namespaces, NAMESPACE, pods, NAME, proxy.
+const IN_NAMESPACE: usize = 8;
+/// The same for nodes: "", api, v1, nodes, NAME, proxy.
+const IN_CLUSTER: usize = 6;
+
 /// Cuts a path behind `/proxy`, which is the segment after the kind and the name.
-fn split(path: &str) -> (&str, &str) {
+fn split(path: &str, pieces: usize) -> (&str, &str) {
     const PROXY: &str = "/proxy";
     let cut = path.match_indices(PROXY).map(|(at, _)| at + PROXY.len()).find(|end| {
         let before = path[..*end].split('/').count();
         let ends = matches!(path[*end..].chars().next(), None | Some('/' | '?'));
-        // "", api, v1, namespaces, NAMESPACE, pods, NAME, proxy
-        ends && before == 8
+        ends && before == pieces
     });
     path.split_at(cut.unwrap_or(path.len()))
 }
@@ -113,7 +145,7 @@ fn redirect(location: &str) -> Result<Response<Body>, Status> {
 fn read<T: DeserializeOwned>(call: &Call, resource: &str, name: &str) -> Result<T, Status> {
     let entry = call.server.store.get(&Key::new("", resource, &call.info.namespace, name));
     let entry = entry.ok_or_else(|| Status::not_found(&GroupResource::new("", resource), name))?;
-    serde_json::from_slice(&entry.bytes).map_err(Status::internal)
+    typed::from_json(&entry.bytes).map_err(Status::internal)
 }
 
 fn first_port(pod: &Pod) -> Option<u16> {
@@ -198,10 +230,12 @@ mod tests {
     fn the_path_is_cut_behind_the_subresource() {
         let base = "/api/v1/namespaces/n/pods/p/proxy";
         for rest in ["", "/", "/a/proxy/b?c=/proxy", "?a=b"] {
-            assert_eq!(split(&format!("{base}{rest}")), (base, rest));
+            assert_eq!(split(&format!("{base}{rest}"), IN_NAMESPACE), (base, rest));
         }
+        let node = "/api/v1/nodes/proxy/proxy";
+        assert_eq!(split(&format!("{node}/proxy/x"), IN_CLUSTER), (node, "/proxy/x"));
         let strange = "/api/v1/namespaces/proxy/pods/proxy/proxy";
-        assert_eq!(split(&format!("{strange}/x")), (strange, "/x"));
+        assert_eq!(split(&format!("{strange}/x"), IN_NAMESPACE), (strange, "/x"));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub(super) async fn review<T: Kind>(
     let body = document::to_json(&call, &kind.gvk, body::read(body).await?)?;
     let mut object = kind.decode(&document::read(&call, &kind, options.field_validation, &body)?)?;
     kind.set_defaults(&mut object);
+    document::check_namespace(&mut object, &call.info.namespace)?;
     let review = object.downcast_mut::<T>().expect("decoded as the review");
     let errors = review.validate();
     // Upstream has lost the kind by then.
@@ -69,11 +70,17 @@ pub(super) async fn token(call: Call, body: Body) -> Result<Response<Body>, Stat
                 audiences: Some(verified.audiences),
                 error: None,
             },
-            Err(error) => TokenReviewStatus { error: Some(error), ..TokenReviewStatus::default() },
+            Err(error) => TokenReviewStatus { error: Some(in_chorus(error)), ..TokenReviewStatus::default() },
         });
         Ok(())
     })
     .await
+}
+
+/// What upstream's authenticators say together: the last of them says nothing of the reason.
+fn in_chorus(error: String) -> String {
+    const LAST: &str = "invalid bearer token";
+    if error == authenticate::INVALID { LAST.to_owned() } else { format!("[{LAST}, {error}]") }
 }
 
 /// May somebody.
@@ -88,13 +95,6 @@ pub(super) async fn subject_access(call: Call, body: Body) -> Result<Response<Bo
 /// May somebody in this namespace.
 pub(super) async fn local_subject_access(call: Call, body: Body) -> Result<Response<Body>, Status> {
     review::<LocalSubjectAccessReview>(call, body, |call, review| {
-        let namespace = call.info.namespace.as_str();
-        let asked = review.spec.resource_attributes.as_ref().and_then(|on| on.namespace.as_deref());
-        if asked.unwrap_or_default() != namespace {
-            return Err(Status::bad_request(format!(
-                "spec.resourceAttributes.namespace must match namespace: {namespace}"
-            )));
-        }
         review.status = Some(answer(call, &subject(&review.spec), &review.spec));
         Ok(())
     })

@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use machinery::Status;
 use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
+use machinery::typed;
 use rand::Rng;
 use store::{Entry, Key, Range, Store};
 
@@ -45,7 +46,7 @@ struct Taken {
 impl Index for Taken {
     fn put(&mut self, entry: &Entry) {
         self.remove(&entry.key);
-        let spec = match serde_json::from_slice::<Service>(&entry.bytes) {
+        let spec = match typed::from_json::<Service>(&entry.bytes) {
             Ok(service) => service.spec.unwrap_or_default(),
             Err(error) => {
                 return tracing::error!(key = entry.key.as_str(), %error, "a stored service cannot be read");

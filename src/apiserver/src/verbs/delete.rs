@@ -19,6 +19,7 @@ use super::{Target, respond};
 use crate::admission;
 use crate::body::{self, Body};
 use crate::call::Call;
+use crate::encryption;
 use crate::negotiate;
 use crate::write::{Written, refused, with_revision};
 use options::DeleteOptions;
@@ -71,6 +72,7 @@ pub(crate) async fn remove(
     let key = super::key(kind, namespace, name);
     loop {
         let entry = call.server.store.get(&key).ok_or_else(|| Status::not_found(&resource, name))?;
+        encryption::readable(&entry)?;
         let object = Written::stored_as(&entry).object(kind)?;
         options.check_preconditions(kind, &object, entry.revision)?;
         admission::delete(call, kind, namespace, name, &object).await?;

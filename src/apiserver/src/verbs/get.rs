@@ -11,6 +11,7 @@ use store::{Entry, Store};
 
 use super::{Target, options, respond};
 use crate::body::Body;
+use crate::encryption;
 use crate::negotiate;
 use crate::write::Written;
 
@@ -38,7 +39,9 @@ fn scale(target: &Target, entry: &Entry) -> Result<Response<Body>, Status> {
 /// The entry that the request names.
 pub(crate) fn current(target: &Target) -> Result<Arc<Entry>, Status> {
     let found = target.call.server.store.get(&target.key(target.name()));
-    found.ok_or_else(|| Status::not_found(&target.group_resource(), target.name()))
+    let entry = found.ok_or_else(|| Status::not_found(&target.group_resource(), target.name()))?;
+    encryption::readable(&entry)?;
+    Ok(entry)
 }
 
 /// How long a read waits for a revision that has not been reached.

@@ -21,6 +21,7 @@ use super::get::reach;
 use super::options::{Freshness, ListOptions};
 use super::selection::Selection;
 use crate::body::Body;
+use crate::encryption;
 use crate::negotiate::{self, Encoding, Shaper};
 use body::ListBody;
 use token::Token;
@@ -115,6 +116,7 @@ pub(crate) async fn find(
         Freshness::Any => {}
     }
     let snapshot = store.snapshot(&range);
+    encryption::all_readable(&snapshot)?;
     if options.limit == 0 || (selection.is_everything() && snapshot.len() <= options.limit) {
         return Ok(Found::present(snapshot));
     }
@@ -173,6 +175,7 @@ async fn page(
         let stretch = if selection.is_everything() { wanted } else { wanted.max(STRETCH) };
         let page = store.list_at(range, revision, after.as_ref(), stretch).await;
         let page = page.map_err(|error| refused(target, &error, after.as_ref(), revision))?;
+        encryption::each_readable(&page.entries)?;
         after = page.entries.last().map(|entry| entry.key.clone()).or(after);
         let mut selected = page.entries.into_iter().filter(|entry| selection.matches(&entry.attributes));
         entries.extend(selected.by_ref().take(wanted));

@@ -26,6 +26,7 @@ use super::list::narrowed;
 use super::options::ListOptions;
 use super::selection::Selection;
 use crate::body::{Body, BoxError};
+use crate::encryption;
 use crate::negotiate;
 use frames::Frames;
 
@@ -89,6 +90,7 @@ async fn start(target: &Target, options: &ListOptions, selection: &Selection) ->
         return Ok(Source { initial: None, bookmark_after_initial: false, events });
     }
     let snapshot = store.snapshot(&range);
+    encryption::all_readable(&snapshot)?;
     let events = store.watch(range, snapshot.revision).map_err(too_old)?;
     Ok(Source {
         initial: wants_initial.then_some(snapshot),
@@ -220,7 +222,15 @@ impl Watching {
             next = events.next() => next,
         };
         match next {
-            Ok(Item::Events(batch)) => batch.iter().for_each(|event| self.happened(event, out)),
+            Ok(Item::Events(batch)) => {
+                for event in batch.iter() {
+                    if let Err(status) = encryption::readable(&event.entry) {
+                        self.frames.error(&status, out);
+                        return Stage::Ended;
+                    }
+                    self.happened(event, out);
+                }
+            }
             Ok(Item::Progress(revision)) if self.bookmarks => self.frames.bookmark(revision, false, out),
             Ok(Item::Progress(_)) => {}
             Err(WatchError::Closed) => return Stage::Ended,

@@ -6,7 +6,7 @@ use machinery::Status;
 use machinery::gvk::GroupResource;
 use store::{CommitError, Precondition, Value, Write};
 
-use super::{Draft, Intent, Written};
+use super::{Draft, Intent, Source, Written};
 use crate::special;
 
 /// How often upstream tries another generated name.
@@ -22,12 +22,16 @@ pub(super) async fn commit(intent: &mut Intent<'_>, draft: Draft) -> Result<Opti
 async fn create(intent: &mut Intent<'_>, draft: Draft) -> Result<Option<Written>, Status> {
     let asked_for = std::mem::replace(&mut intent.name, draft.new.meta().name.clone().unwrap_or_default());
     let key = intent.key();
+    let given = draft.new.meta().resource_version.clone().unwrap_or_default();
+    if !given.is_empty() && !intent.options.dry_run && matches!(intent.source, Source::New(_)) {
+        return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
+    }
     let (head, tail) = intent.kind.encode(&draft.new);
     if intent.options.dry_run {
         if intent.call.server.store.get(&key).is_some() {
             return Err(Status::already_exists(&intent.group_resource(), &intent.name));
         }
-        return Ok(Some(Written { bytes: without_revision(head, &tail), created: true }));
+        return Ok(Some(Written { bytes: never_stored(head, &given, &tail), created: true }));
     }
     let write = Write::Put(Value::new(head.into(), tail.into()));
     match intent.call.server.store.commit(key, Precondition::Absent, write).await {
@@ -52,7 +56,9 @@ async fn update(intent: &Intent<'_>, draft: Draft) -> Result<Option<Written>, St
     let (head, tail) = intent.kind.encode(&draft.new);
     let deletes = is_finalized(&draft.new, &old.object);
     let unchanged = with_revision(&head, old.entry.revision, &tail);
-    if intent.options.dry_run || (!deletes && unchanged == old.entry.bytes) {
+    // What would be encrypted otherwise now is written although it is the same: so keys are rotated.
+    let changes = deletes || unchanged != old.entry.bytes || intent.call.server.store.is_stale(&old.entry);
+    if intent.options.dry_run || !changes {
         return Ok(Some(Written { bytes: unchanged, created: false }));
     }
     let value = Value::new(head.into(), tail.into());
@@ -84,8 +90,12 @@ pub(crate) fn with_revision(head: &[u8], revision: u64, tail: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-/// An object that was never stored has no `resourceVersion`.
-fn without_revision(head: Vec<u8>, tail: &[u8]) -> Bytes {
+/// An object that was never stored has no `resourceVersion`, but the one that it came with.
+fn never_stored(head: Vec<u8>, given: &str, tail: &[u8]) -> Bytes {
+    if !given.is_empty() {
+        let quoted = machinery::json::Tree::from(given).to_vec();
+        return [&head, &quoted[1..quoted.len() - 1], tail].concat().into();
+    }
     let field = b"\"resourceVersion\":\"";
     let head = head.strip_suffix(field.as_slice()).unwrap_or(&head);
     let head = head.strip_suffix(b",").unwrap_or(head);

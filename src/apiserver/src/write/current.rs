@@ -3,6 +3,7 @@
 use machinery::Status;
 
 use super::{Intent, Old, Source};
+use crate::encryption;
 
 /// The object that the write starts from; `None` where there is none, or where a new one is to be made.
 pub(super) fn read(intent: &Intent<'_>) -> Result<Option<Old>, Status> {
@@ -19,6 +20,7 @@ pub(super) fn read(intent: &Intent<'_>) -> Result<Option<Old>, Status> {
         intent.call.authorize("create", intent.call.resource())?;
         return Ok(None);
     };
+    encryption::readable(&entry)?;
     let object = intent.kind.decode_stored(&entry.bytes).map_err(|error| {
         tracing::error!(key = entry.key.as_str(), %error, "a stored object cannot be read");
         Status::internal("a stored object cannot be read")

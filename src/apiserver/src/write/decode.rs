@@ -25,28 +25,13 @@ pub(super) fn decode(intent: &mut Intent<'_>, current: Option<Old>) -> Result<Dr
     };
     // Field ownership is not tracked, so nobody's claims are kept.
     new.meta_mut().managed_fields = None;
-    check_namespace(intent, &mut new)?;
+    let wanted = if intent.kind.namespaced { intent.namespace.as_str() } else { "" };
+    document::check_namespace(&mut new, wanted)?;
     match &intent.source {
         Source::New(_) | Source::Own(_) => intent.name = new.meta().name.clone().unwrap_or_default(),
         _ => check_name(intent, &new)?,
     }
     Ok(Draft { new, old: current, held: Vec::new() })
-}
-
-/// Upstream's `EnsureObjectNamespaceMatchesRequestNamespace`.
-fn check_namespace(intent: &Intent<'_>, new: &mut Object) -> Result<(), Status> {
-    let wanted = if intent.kind.namespaced { intent.namespace.as_str() } else { "" };
-    let given = new.meta().namespace.as_deref().unwrap_or_default();
-    if given == wanted {
-        return Ok(());
-    }
-    if !given.is_empty() && !wanted.is_empty() {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    new.meta_mut().namespace = (!wanted.is_empty()).then(|| wanted.to_owned());
-    Ok(())
 }
 
 fn check_name(intent: &Intent<'_>, new: &Object) -> Result<(), Status> {

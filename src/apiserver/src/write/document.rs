@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use api::Descriptor;
+use api::{Descriptor, Object};
 use bytes::Bytes;
 use machinery::Status;
 use machinery::gvk::{GroupVersion, GroupVersionKind};
@@ -58,6 +58,9 @@ pub(crate) fn read<'a>(
         unrecognized(&kind.gvk, &error, body)
     };
     let mut parsed = json::parse(body).map_err(|error| no_kind(&error))?;
+    if !parsed.duplicates.is_empty() {
+        parsed = json::parse_struct(body).map_err(|error| no_kind(&error))?;
+    }
     if parsed.tree.is_null() {
         parsed.tree = Tree::empty_object();
     }
@@ -66,7 +69,11 @@ pub(crate) fn read<'a>(
     // Types before names: what cannot be decoded at all is not told about its unknown fields, as upstream.
     schema::check_types(&parsed.tree, kind.schema)
         .map_err(|error| unfit(&kind.gvk, &kind.gvk, &error.to_string()))?;
-    let strict = strict_errors(validation, &parsed.tree, kind, &parsed.duplicates);
+    let strict = match validation {
+        FieldValidation::Ignore => Vec::new(),
+        _ if parsed.duplicates.is_empty() => unknown(&parsed.tree, kind),
+        _ => schema::strict_errors(body, kind.schema),
+    };
     report(call, validation, &strict, |error| unfit(&kind.gvk, &kind.gvk, &error))?;
     Ok(parsed.tree)
 }
@@ -91,20 +98,26 @@ fn check_head(tree: &Tree<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// What strict decoding objects to.
-pub(super) fn strict_errors(
-    validation: FieldValidation,
-    tree: &Tree<'_>,
-    kind: &Descriptor,
-    duplicates: &[String],
-) -> Vec<String> {
-    if validation == FieldValidation::Ignore {
-        return Vec::new();
+/// The object's namespace must be the request's, which is its own where it says none (upstream
+/// `EnsureObjectNamespaceMatchesRequestNamespace`). `wanted` is empty for what is in no namespace.
+pub(crate) fn check_namespace(new: &mut Object, wanted: &str) -> Result<(), Status> {
+    let given = new.meta().namespace.as_deref().unwrap_or_default();
+    if given == wanted {
+        return Ok(());
     }
-    let duplicates = duplicates.iter().map(|path| format!("duplicate field \"{path}\""));
-    let unknown =
-        schema::unknown_fields(tree, kind.schema).into_iter().map(|path| format!("unknown field \"{path}\""));
-    duplicates.chain(unknown).collect()
+    if !given.is_empty() && !wanted.is_empty() {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    new.meta_mut().namespace = (!wanted.is_empty()).then(|| wanted.to_owned());
+    Ok(())
+}
+
+/// The fields that the kind does not have, as strict decoding tells them.
+pub(super) fn unknown(tree: &Tree<'_>, kind: &Descriptor) -> Vec<String> {
+    let paths = schema::unknown_fields(tree, kind.schema);
+    paths.into_iter().map(|path| format!("unknown field {}", json::quoted(&path))).collect()
 }
 
 /// Warns of or refuses what strict decoding objects to.

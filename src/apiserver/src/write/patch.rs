@@ -8,7 +8,7 @@ use machinery::patch::{self, json as json_patch, merge, strategic};
 use machinery::status::Details;
 use machinery::{Status, schema};
 
-use super::document::{report, strict_errors};
+use super::document::{report, unknown};
 use super::{Intent, Old};
 use crate::verbs::options::FieldValidation;
 
@@ -48,9 +48,9 @@ pub(super) fn apply(intent: &Intent<'_>, kind: PatchKind, body: &[u8], old: &Old
     let (patched, mut strict) = applied(intent, kind, body, current)?;
     schema::check_types(&patched, intent.kind.schema)
         .map_err(|error| invalid(&patched, &error.to_string()))?;
-    strict.extend(strict_errors(validation, &patched, intent.kind, &[]));
-    if validation == FieldValidation::Ignore {
-        strict.clear();
+    match validation {
+        FieldValidation::Ignore => strict.clear(),
+        _ => strict.extend(unknown(&patched, intent.kind)),
     }
     report(intent.call, validation, &strict, |error| invalid(&patched, &error))?;
     intent.kind.decode(&patched)

@@ -1,7 +1,7 @@
 //! Third stage: what the server owns is set, what the request may not change is put back (upstream `rest.BeforeCreate`,
 //! `rest.BeforeUpdate`).
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
 use machinery::{Status, meta};
@@ -32,9 +32,6 @@ fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
         let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: ");
         return Err(Status::conflict(&intent.group_resource(), &intent.name, why));
     }
-    if new.meta().resource_version.as_deref().is_some_and(|version| !version.is_empty()) {
-        return Err(Status::failure(500, "", "resourceVersion should not be set on objects to be created"));
-    }
     meta::wipe_system_fields(new.meta_mut());
     new.meta_mut().uid = Some(meta::new_uid());
     new.meta_mut().creation_timestamp = Some(meta::whole_seconds(intent.call.now));
@@ -43,10 +40,33 @@ fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
     {
         new.meta_mut().name = Some(meta::generate_name(&base));
     }
+    owners(intent, new.meta_mut());
     intent.kind.preparation_warnings(new).into_iter().for_each(|warning| intent.call.warn(warning));
     intent.kind.prepare_for_create(new, &intent.context());
     Ok(())
 }
+
+/// An owner counts once (upstream `dedupOwnerReferencesAndAddWarning`).
+fn owners(intent: &Intent<'_>, meta: &mut ObjectMeta) {
+    let Some(owners) = &mut meta.owner_references else { return };
+    let mut seen: Vec<OwnerReference> = Vec::with_capacity(owners.len());
+    let mut repeated: Vec<String> = Vec::new();
+    for owner in owners.drain(..) {
+        if !seen.contains(&owner) {
+            seen.push(owner);
+        } else if !repeated.contains(&owner.uid) {
+            repeated.push(owner.uid);
+        }
+    }
+    *owners = seen;
+    if !repeated.is_empty() {
+        intent.call.warn(format!("{DOUBLED_OWNERS} {}", repeated.join(", ")));
+    }
+}
+
+/// Upstream's warning.
+const DOUBLED_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in \
+    1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed:";
 
 /// What the client sent as uid and `resourceVersion` must be the current object's.
 fn check_preconditions(intent: &Intent<'_>, new: &ObjectMeta, old: &Old) -> Result<(), Status> {
@@ -94,6 +114,7 @@ fn update(intent: &Intent<'_>, draft: &mut Draft) {
         View::Approval => intent.kind.prepare_for_approval_update(new, old, &intent.context()),
     }
     let (new, old) = (new.meta_mut(), old.meta());
+    owners(intent, new);
     new.creation_timestamp.clone_from(&old.creation_timestamp);
     if old.deletion_timestamp.is_some() {
         new.deletion_timestamp.clone_from(&old.deletion_timestamp);

@@ -15,11 +15,12 @@ pub(super) fn validate(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Sta
     };
     let name = draft.new.meta().name.as_deref().unwrap_or_default();
     Status::check(&kind.refused_as, name, &errors)?;
-    if intent.view == View::Main {
-        kind.warnings(&draft.new, draft.old_object())
-            .into_iter()
-            .for_each(|warning| intent.call.warn(warning));
-    }
+    let warnings = match intent.view {
+        View::Main => kind.warnings(&draft.new, draft.old_object()),
+        View::Status => kind.status_warnings(&draft.new),
+        View::Approval => vec![],
+    };
+    warnings.into_iter().for_each(|warning| intent.call.warn(warning));
     kind.canonicalize(&mut draft.new);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A server of its own for each test, and a client that says who it is.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apiserver::{ApiServer, Body, Config, InProcess, KubeletClient, ServiceAccountKeys, User};
@@ -10,6 +11,9 @@ use http_body_util::{BodyExt, Full};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256,
 };
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use serde_json::Value;
 use store::Store;
 use tower::ServiceExt;
@@ -81,8 +85,7 @@ impl Cluster {
             },
             client_ca: pki.ca.pem().into_bytes(),
             kubelet_client: KubeletClient {
-                certificate: certificate.into_bytes(),
-                key: key.into_bytes(),
+                identity: identity(&certificate, &key),
                 ca: pki.ca.pem().into_bytes(),
             },
             version: apiserver::VersionInfo {
@@ -92,6 +95,8 @@ impl Cluster {
                 ..apiserver::VersionInfo::default()
             },
             event_ttl,
+            encryption: std::sync::Arc::default(),
+            operations: apiserver::Operations::new(),
         };
         Cluster { server: ApiServer::new(config).await.unwrap(), store, pki, signing_key }
     }
@@ -103,6 +108,14 @@ impl Cluster {
     pub(crate) fn user(&self, name: &str, groups: &[&str]) -> Client {
         Client(self.server.in_process(User::new(name, groups)))
     }
+}
+
+/// Shows a certificate (both PEM) at every handshake.
+pub(crate) fn identity(certificate: &str, key: &str) -> Arc<SingleCertAndKey> {
+    let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()).unwrap();
+    Arc::new(SingleCertAndKey::from(certified))
 }
 
 /// An answer, read to its end.

@@ -29,8 +29,9 @@ async fn requests_that_mean_nothing_are_answered_as_upstream_does() {
         &[("accept", "text/html")],
         "",
         406,
-        "only the following media types are accepted: application/json, application/yaml, \
-         application/vnd.kubernetes.protobuf",
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf;stream=watch",
     )
     .await;
     check(
@@ -93,8 +94,8 @@ async fn bodies_that_are_no_such_object_are_refused() {
         &[],
         r#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"},"foo":1,"data":{"a":"1","a":"2"}}"#,
         400,
-        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: duplicate field \
-         \"data.a\", unknown field \"foo\"",
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \
+         \"foo\", duplicate field \"data.a\"",
     )
     .await;
     let large = format!(r#"{{"data":{{"a":"{}"}}}}"#, "x".repeat(3 * 1024 * 1024));

@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{SinkExt, StreamExt};
-use http::header::{AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -89,6 +92,11 @@ impl Kubelet {
                 answer.headers_mut().insert(UPGRADE, "websocket".parse().unwrap());
                 answer.headers_mut().insert(CONNECTION, "Upgrade".parse().unwrap());
                 answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, "v5.channel.k8s.io".parse().unwrap());
+                answer
+            }
+            "/page" => {
+                let mut answer = full(200, "<a href=\"/logs/\">logs</a><a href=\"here\">here</a>");
+                answer.headers_mut().insert(CONTENT_TYPE, "text/html; charset=utf-8".parse().unwrap());
                 answer
             }
             _ => full(404, "container \"c\" not found in pod \"q_default\""),
@@ -170,24 +178,8 @@ async fn an_exec_is_upgraded_through_to_the_kubelet() {
     let path = format!("{PODS}/p/exec?command=sh&command=-c%20ls&stdin=true&stdout=1&tty=false");
     cluster.admin().get(&path).await.expect(400);
     let serving = Serving::start(&cluster).await;
-    let stream = TcpStream::connect(serving.address).await.unwrap();
-    let admin = cluster.pki.issue("admin", Some("system:masters"));
-    let tls = connector(&cluster.pki, Some(admin), "http/1.1");
-    let stream = tls.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection.with_upgrades());
-    let request = Request::get(&path)
-        .header("host", "kubernetes")
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(AUTHORIZATION, "Bearer secret")
-        .header(SEC_WEBSOCKET_PROTOCOL, "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io")
-        .body(Empty::<Bytes>::new())
-        .unwrap();
-    let mut response = sender.send_request(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-    assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], "v5.channel.k8s.io");
-    let mut upgraded = TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap());
+    let protocols = "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io";
+    let mut upgraded = upgrade(&cluster, &serving, &path, (protocols, "v5.channel.k8s.io")).await;
     upgraded.write_all(b"hello").await.unwrap();
     let mut echo = [0; 5];
     upgraded.read_exact(&mut echo).await.unwrap();
@@ -197,7 +189,80 @@ async fn an_exec_is_upgraded_through_to_the_kubelet() {
     assert!(!headers.contains_key(AUTHORIZATION));
     assert_eq!(headers[SEC_WEBSOCKET_PROTOCOL], "v5.channel.k8s.io");
     drop(upgraded);
-    connection.await.unwrap().unwrap();
     serving.cancel.cancel();
     serving.task.await.unwrap().unwrap();
+}
+
+/// Opens a WebSocket as the administrator; of the protocols offered, the second word of the pair is spoken.
+async fn upgrade(
+    cluster: &Cluster,
+    serving: &Serving,
+    path: &str,
+    (offered, spoken): (&str, &str),
+) -> TokioIo<Upgraded> {
+    let stream = TcpStream::connect(serving.address).await.unwrap();
+    let admin = cluster.pki.issue("admin", Some("system:masters"));
+    let tls = connector(&cluster.pki, Some(admin), "http/1.1");
+    let stream = tls.connect(ServerName::try_from("127.0.0.1").unwrap(), stream).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::get(path)
+        .header("host", "kubernetes")
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(AUTHORIZATION, "Bearer secret")
+        .header(SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ==")
+        .header(SEC_WEBSOCKET_PROTOCOL, offered)
+        .body(Empty::<Bytes>::new())
+        .unwrap();
+    let mut response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(response.headers()[SEC_WEBSOCKET_PROTOCOL], spoken);
+    TokioIo::new(hyper::upgrade::on(&mut response).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_log_comes_over_a_websocket_in_messages() {
+    let cluster = Cluster::start().await;
+    let (_kubelet, mut log, address) = Kubelet::start(&cluster.pki).await;
+    with_pods(&cluster, address).await;
+    let serving = Serving::start(&cluster).await;
+    log.send(Bytes::from("alive\n")).await.unwrap();
+    drop(log);
+    let path = format!("{PODS}/p/log?container=c");
+    let mut upgraded = upgrade(&cluster, &serving, &path, ("binary.k8s.io", "binary.k8s.io")).await;
+    // A binary message of six bytes, then the end with the code 1000.
+    let mut frames = [0; 12];
+    upgraded.read_exact(&mut frames).await.unwrap();
+    assert_eq!(&frames, b"\x82\x06alive\n\x88\x02\x03\xe8");
+    drop(upgraded);
+    serving.cancel.cancel();
+    serving.task.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_is_reached_through_the_api_server_and_its_links_lead_back() {
+    let cluster = Cluster::start().await;
+    let (_kubelet, _log, address) = Kubelet::start(&cluster.pki).await;
+    with_pods(&cluster, address).await;
+    let admin = cluster.admin();
+    let text = async |path: &str| {
+        let response = admin.open(&format!("GET /api/v1/nodes/{path}"), &[], "").await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let port = address.port();
+    for node in ["n1".to_owned(), format!("n1:{port}")] {
+        let expected =
+            format!("<a href=\"/api/v1/nodes/{node}/proxy/logs/\">logs</a><a href=\"here\">here</a>");
+        assert_eq!(text(&format!("{node}/proxy/page")).await, (StatusCode::OK, expected));
+    }
+    // The kubelet's own answers are passed on as they are.
+    let (status, told) = text("n1/proxy/absent").await;
+    assert_eq!((status, told.starts_with("container")), (StatusCode::NOT_FOUND, true), "{told}");
+    // Nobody is led to the API server's own machine.
+    let (status, told) = text("n1:1/proxy/").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
+    assert_eq!(text("n2/proxy/").await.0, StatusCode::NOT_FOUND);
 }

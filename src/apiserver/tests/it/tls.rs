@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Pki};
+use crate::cluster::{Cluster, Pki, identity};
 
 /// What connects as a client with this certificate, speaking one protocol.
 pub(crate) fn connector(pki: &Pki, client: Option<(String, String)>, protocol: &str) -> TlsConnector {
@@ -49,7 +49,7 @@ pub(crate) struct Serving {
 impl Serving {
     pub(crate) async fn start(cluster: &Cluster) -> Serving {
         let (certificate, key) = cluster.pki.issue("kube-apiserver", None);
-        let tls = apiserver::server_config(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let tls = apiserver::server_config(identity(&certificate, &key)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cancel = CancellationToken::new();

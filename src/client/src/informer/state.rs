@@ -10,7 +10,7 @@ use std::{
 use kube::runtime::watcher::Event;
 use tokio::sync::mpsc;
 
-use super::{Change, Object};
+use super::{Change, Object, lenient::Lenient};
 use crate::key::Key;
 
 #[derive(Debug)]
@@ -42,16 +42,16 @@ impl<K> Default for State<K> {
 }
 
 impl<K: Object> State<K> {
-    pub(super) fn apply(&mut self, event: Event<K>) {
+    pub(super) fn apply(&mut self, event: Event<Lenient<K>>) {
         match event {
             Event::Init => self.listing.clear(),
-            Event::InitApply(object) => {
+            Event::InitApply(Lenient(object)) => {
                 self.listing.insert(Key::of(&object));
                 self.put(object);
             }
             Event::InitDone => self.delete_unlisted(),
-            Event::Apply(object) => self.put(object),
-            Event::Delete(object) => self.delete(&Key::of(&object), Some(object)),
+            Event::Apply(Lenient(object)) => self.put(object),
+            Event::Delete(Lenient(object)) => self.delete(&Key::of(&object), Some(object)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What informers promise, against scripted lists and watches.
 
 use coxswain_client::{Change, Informers, Subscription};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -123,5 +123,28 @@ async fn an_index_follows_every_change() {
     watch.send("DELETED", map("a", 7));
     next(&mut changes).await;
     assert_eq!(index.count("a"), 1);
+    cancel.cancel();
+}
+
+#[tokio::test]
+async fn a_condition_without_a_time_stops_nobody() {
+    let (server, informers, cancel) = started();
+    let service = |revision: u64| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "s", "namespace": "ns", "resourceVersion": revision.to_string()},
+            "status": {"conditions": [{"type": "Odd", "status": "True", "lastTransitionTime": null}]},
+        })
+    };
+    server.will_list(5, vec![service(1)]);
+    let watch = server.will_watch();
+    let services = informers.of::<Service>();
+    services.synced().await;
+    let mut changes = services.subscribe();
+    watch.send("MODIFIED", service(6));
+    for expected in ["1", "6"] {
+        let change = changes.next().await.unwrap();
+        assert_eq!(change.object().metadata.resource_version.as_deref(), Some(expected));
+    }
     cancel.cancel();
 }

@@ -32,7 +32,7 @@ pub(crate) struct Watch(mpsc::UnboundedSender<Bytes>);
 
 impl Watch {
     pub(crate) fn send(&self, kind: &str, object: Value) {
-        let line = format!("{}\n", json!({"type": kind, "object": object}));
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
         self.0.unbounded_send(line.into()).unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use k8s_openapi::api::{
     core::v1::{Pod, Service, ServiceSpec},
-    discovery::v1::{Endpoint, EndpointConditions, EndpointPort},
+    discovery::v1::{Endpoint, EndpointConditions, EndpointHints, EndpointPort, ForNode, ForZone},
 };
 use objects::pod;
 
@@ -89,17 +89,32 @@ fn endpoint(
     let (serving, terminating) = (pod::is_ready(pod), pod.metadata.deletion_timestamp.is_some());
     let publish = spec.publish_not_ready_addresses == Some(true);
     let node = Some(pod::node_name(pod)).filter(|node| !node.is_empty());
+    let ready = publish || (serving && !terminating);
+    let zone = node.and_then(zone_of);
     Endpoint {
         addresses,
         conditions: Some(EndpointConditions {
-            ready: Some(publish || (serving && !terminating)),
+            ready: Some(ready),
             serving: Some(serving),
             terminating: Some(terminating),
         }),
         hostname: membership::hostname(pod, service),
         node_name: node.map(str::to_owned),
         target_ref: Some(membership::target(pod)),
-        zone: node.and_then(zone_of),
+        hints: if ready { hints(spec, node, zone.as_deref()) } else { None },
+        zone,
         ..Endpoint::default()
     }
+}
+
+/// For whom an endpoint is meant, where the service wants connections to stay near (upstream: `endpointslice/trafficdist`).
+fn hints(spec: &ServiceSpec, node: Option<&str>, zone: Option<&str>) -> Option<EndpointHints> {
+    let by_node = match spec.traffic_distribution.as_deref()? {
+        "PreferSameNode" => true,
+        "PreferClose" | "PreferSameZone" => false,
+        _ => return None,
+    };
+    let for_zones = zone.map(|name| vec![ForZone { name: name.to_owned() }]);
+    let for_nodes = node.filter(|_| by_node).map(|name| vec![ForNode { name: name.to_owned() }]);
+    (for_zones.is_some() || for_nodes.is_some()).then_some(EndpointHints { for_nodes, for_zones })
 }

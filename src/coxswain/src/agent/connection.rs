@@ -1,11 +1,13 @@
 //! The connection to the API server: one, by HTTP/2, made when it is needed and made again when it is gone.
 //!
 //! All of a node's requests and watches share it. A server that is away is noticed within seconds, since idle connections
-//! are probed; whoever asks meanwhile gets an error and asks again. The identity can be changed at any time: the next
+//! are probed; whoever asks meanwhile gets an error and asks again, and where the cluster has other servers, one of those is
+//! connected to. The identity can be changed at any time: the next
 //! request opens a connection under the new one, and what is under way on the old one ends in its own time.
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,6 +33,8 @@ use tokio_rustls::client::TlsStream;
 use super::authority;
 
 const CONNECT: Duration = Duration::from_secs(10);
+/// The same where there is another server to try.
+const CONNECT_ELSEWHERE: Duration = Duration::from_secs(2);
 /// An idle connection is probed so often, and given up when nothing comes back for so long.
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE_PATIENCE: Duration = Duration::from_secs(10);
@@ -69,7 +73,8 @@ pub(super) enum Error {
 
 /// The connection; clones of the `Arc` share it.
 pub(super) struct Connection {
-    server: Endpoint,
+    /// The cluster's servers, that which answered last before the others.
+    servers: RwLock<Vec<Endpoint>>,
     tls: RwLock<Arc<ClientConfig>>,
     bearer: Option<HeaderValue>,
     open: Mutex<Open>,
@@ -77,15 +82,15 @@ pub(super) struct Connection {
 
 #[derive(Default)]
 struct Open {
-    sender: Option<SendRequest<Body>>,
+    sender: Option<(Endpoint, SendRequest<Body>)>,
     /// The last failure: those who waited for that attempt share its outcome.
     failed: Option<(Instant, Error)>,
 }
 
 impl Connection {
-    /// A connection under the identity that `tls` has.
-    pub(super) fn new(server: Endpoint, tls: Arc<ClientConfig>) -> Arc<Self> {
-        Self::with(server, tls, None)
+    /// A connection to the first of the servers that answers, under the identity that `tls` has.
+    pub(super) fn new(servers: Vec<Endpoint>, tls: Arc<ClientConfig>) -> Arc<Self> {
+        Self::with(servers, tls, None)
     }
 
     /// A connection whose requests carry a token.
@@ -96,11 +101,20 @@ impl Connection {
     ) -> anyhow::Result<Arc<Self>> {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))?;
         bearer.set_sensitive(true);
-        Ok(Self::with(server, tls, Some(bearer)))
+        Ok(Self::with(vec![server], tls, Some(bearer)))
     }
 
-    fn with(server: Endpoint, tls: Arc<ClientConfig>, bearer: Option<HeaderValue>) -> Arc<Self> {
-        Arc::new(Self { server, tls: RwLock::new(tls), bearer, open: Mutex::default() })
+    fn with(servers: Vec<Endpoint>, tls: Arc<ClientConfig>, bearer: Option<HeaderValue>) -> Arc<Self> {
+        let (servers, tls) = (RwLock::new(servers), RwLock::new(tls));
+        Arc::new(Self { servers, tls, bearer, open: Mutex::default() })
+    }
+
+    /// Learns which servers the cluster has. The one in use stays so for as long as it answers.
+    pub(super) fn learn(&self, servers: Vec<Endpoint>) {
+        let mut known = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next: Vec<Endpoint> = known.iter().filter(|known| servers.contains(known)).cloned().collect();
+        next.extend(servers.into_iter().filter(|server| !known.contains(server)));
+        *known = next;
     }
 
     /// What `kube::Client` takes.
@@ -117,19 +131,19 @@ impl Connection {
 
     /// Sends one request.
     pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, BoxError> {
-        *request.uri_mut() = self.server.absolute(request.uri())?;
         if let Some(bearer) = &self.bearer {
             request.headers_mut().insert(AUTHORIZATION, bearer.clone());
         }
-        let mut sender = self.sender().await?;
+        let (server, mut sender) = self.sender().await?;
+        *request.uri_mut() = server.absolute(request.uri())?;
         sender.ready().await?;
         Ok(sender.send_request(request).await?)
     }
 
-    async fn sender(&self) -> Result<SendRequest<Body>, Error> {
+    async fn sender(&self) -> Result<(Endpoint, SendRequest<Body>), Error> {
         let asked = Instant::now();
         let mut open = self.open.lock().await;
-        if let Some(sender) = open.sender.as_ref().filter(|sender| !sender.is_closed()) {
+        if let Some(sender) = open.sender.as_ref().filter(|(_, sender)| !sender.is_closed()) {
             return Ok(sender.clone());
         }
         if let Some((when, error)) = open.failed.as_ref().filter(|(when, _)| *when > asked) {
@@ -149,18 +163,35 @@ impl Connection {
         }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, Error> {
-        let unreachable = |cause: String| Error::Unreachable { server: self.server.clone(), cause };
-        let stream = match tokio::time::timeout(CONNECT, self.stream()).await {
+    /// Connects to the first server that can be, which is then the first to be tried.
+    async fn connect(&self) -> Result<(Endpoint, SendRequest<Body>), Error> {
+        let servers = self.servers.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let patience = if servers.len() > 1 { CONNECT_ELSEWHERE } else { CONNECT };
+        let mut first_error = None;
+        for server in servers {
+            match self.connect_to(&server, patience).await {
+                Ok(sender) => {
+                    let mut known = self.servers.write().unwrap_or_else(PoisonError::into_inner);
+                    known.sort_by_key(|known| *known != server);
+                    return Ok((server, sender));
+                }
+                Err(error) => drop(first_error.get_or_insert(error)),
+            }
+        }
+        Err(first_error.expect("a connection knows one server at least"))
+    }
+
+    async fn connect_to(&self, server: &Endpoint, patience: Duration) -> Result<SendRequest<Body>, Error> {
+        let unreachable = |cause: String| Error::Unreachable { server: server.clone(), cause };
+        let stream = match tokio::time::timeout(patience, self.stream(server)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                let server = self.server.clone();
                 return Err(match authority::complaint(&error) {
-                    Some(why) => Error::Untrusted { server, why },
+                    Some(why) => Error::Untrusted { server: server.clone(), why },
                     None => unreachable(error.to_string()),
                 });
             }
-            Err(_) => return Err(unreachable(format!("no answer within {} s", CONNECT.as_secs()))),
+            Err(_) => return Err(unreachable(format!("no answer within {} s", patience.as_secs()))),
         };
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -178,12 +209,12 @@ impl Connection {
         Ok(sender)
     }
 
-    async fn stream(&self) -> std::io::Result<TlsStream<TcpStream>> {
+    async fn stream(&self, server: &Endpoint) -> std::io::Result<TlsStream<TcpStream>> {
         let tls = self.tls.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let host = self.server.authority.host().trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, self.server.port)).await?;
+        let host = server.authority.host().trim_matches(['[', ']']);
+        let stream = TcpStream::connect((host, server.port)).await?;
         stream.set_nodelay(true)?;
-        TlsConnector::from(tls).connect(self.server.name.clone(), stream).await
+        TlsConnector::from(tls).connect(server.name.clone(), stream).await
     }
 }
 
@@ -210,6 +241,14 @@ impl tower::Service<Request<Body>> for Service {
 pub(super) fn cause(error: &kube::Error) -> Option<&Error> {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Self {
+        let authority =
+            Authority::try_from(address.to_string()).expect("an address and a port are an authority");
+        Self { authority, name: ServerName::from(address.ip()), port: address.port() }
+    }
 }
 
 impl Endpoint {
@@ -243,6 +282,17 @@ impl fmt::Display for Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_learned_replaces_what_was_known_but_for_the_order() {
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let endpoint = |last: u8| Endpoint::from(SocketAddr::from(([192, 0, 2, last], 6443)));
+        let connection = Connection::new(vec![endpoint(1), endpoint(2)], authority::trusting_tls());
+        connection.learn(vec![endpoint(3), endpoint(2)]);
+        let known = connection.servers.read().unwrap().clone();
+        assert_eq!(known, [endpoint(2), endpoint(3)], "the one in use may still be the second");
+        assert_eq!(endpoint(1), "https://192.0.2.1:6443".parse().unwrap());
+    }
 
     #[test]
     fn an_endpoint_is_a_host_and_a_port() {

@@ -23,7 +23,8 @@ pub(super) struct Home {
 
 /// A node of a cluster.
 pub(super) struct Member {
-    pub(super) server: Endpoint,
+    /// Where the API is, one at least.
+    pub(super) servers: Vec<Endpoint>,
     pub(super) node_name: String,
     /// The cluster's authority, PEM.
     pub(super) authority: String,
@@ -35,6 +36,9 @@ pub(super) struct Member {
 #[serde(rename_all = "camelCase")]
 struct Record {
     server: String,
+    /// The cluster's other servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    others: Vec<String>,
     node_name: String,
 }
 
@@ -71,8 +75,9 @@ impl Home {
             std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         let certificate = Certificate::read(&self.client_certificate())?
             .with_context(|| format!("{} is missing", self.client_certificate().display()))?;
-        let server = record.server.parse().with_context(failed)?;
-        Ok(Some(Member { server, node_name: record.node_name, authority, certificate }))
+        let servers = [record.server].into_iter().chain(record.others).map(|server| server.parse());
+        let servers = servers.collect::<anyhow::Result<_>>().with_context(failed)?;
+        Ok(Some(Member { servers, node_name: record.node_name, authority, certificate }))
     }
 
     /// Keeps a node that has joined. The record comes last: without it, nothing has happened.
@@ -82,7 +87,17 @@ impl Home {
     pub(super) fn keep(&self, member: &Member) -> anyhow::Result<()> {
         write_private(&self.authority(), member.authority.as_bytes())?;
         member.certificate.write(&self.client_certificate())?;
-        let record = Record { server: member.server.to_string(), node_name: member.node_name.clone() };
+        self.keep_record(&member.servers, &member.node_name)
+    }
+
+    /// Keeps where the API is.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn keep_record(&self, servers: &[Endpoint], node_name: &str) -> anyhow::Result<()> {
+        let mut servers = servers.iter().map(ToString::to_string);
+        let server = servers.next().context("a node has at least one server")?;
+        let record = Record { server, others: servers.collect(), node_name: node_name.to_owned() };
         write_private(&self.record, &serde_json::to_vec_pretty(&record)?)
     }
 }

@@ -37,13 +37,15 @@ impl Wanted {
 
     /// A node whose certificate is of no use any more.
     pub(super) fn again(options: &AgentOptions, member: &Member) -> anyhow::Result<Self> {
-        let (server, node_name) = (member.server.clone(), member.node_name.clone());
+        let (server, node_name) = (member.servers[0].clone(), member.node_name.clone());
         Ok(Self { server, token: token(options)?, node_name, again: true })
     }
 }
 
 fn token(options: &AgentOptions) -> anyhow::Result<JoinToken> {
-    options.join_token()?.context("to join, give --token: `coxswain token create` on the server prints one")
+    options
+        .join_token()?
+        .context("to join, give --token or --token-file: `coxswain token create` on the server prints one")
 }
 
 /// Joins and keeps what came of it.
@@ -52,7 +54,7 @@ fn token(options: &AgentOptions) -> anyhow::Result<JoinToken> {
 /// The first step that refused.
 pub(super) async fn join(wanted: Wanted, home: &Home) -> anyhow::Result<Member> {
     let Wanted { server, token, node_name, again } = wanted;
-    let authority = reach::wait_for(&server).await?;
+    let authority = reach::wait_for(std::slice::from_ref(&server)).await?;
     check_pin(&server, &authority, &token.pin)?;
     let tls = authority::client_tls(&authority, None)?;
     let connection = Connection::with_token(server.clone(), tls, &token.bearer())?;
@@ -60,7 +62,7 @@ pub(super) async fn join(wanted: Wanted, home: &Home) -> anyhow::Result<Member> 
     check_name(&client, &node_name, &token, again).await?;
     check_version(&client).await?;
     let certificate = certificate(&client, &node_name).await?;
-    let member = Member { server, node_name, authority, certificate };
+    let member = Member { servers: vec![server], node_name, authority, certificate };
     home.keep(&member)?;
     Ok(member)
 }

@@ -25,12 +25,14 @@ const LARGEST: usize = 1 << 20;
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Waits until the server answers, saying so, and compares the clocks. Answers the authority that it claims, PEM.
+/// Waits until one of a cluster's servers answers, saying so, and compares the clocks. Answers the authority that it claims,
+/// PEM.
 ///
 /// # Errors
 /// The clocks differ too much, or whoever answers is no such server.
-pub(super) async fn wait_for(server: &Endpoint) -> anyhow::Result<String> {
-    let connection = Connection::new(server.clone(), authority::trusting_tls());
+pub(super) async fn wait_for(servers: &[Endpoint]) -> anyhow::Result<String> {
+    let server = &servers[0];
+    let connection = Connection::new(servers.to_vec(), authority::trusting_tls());
     let mut wait = SHORTEST_WAIT;
     loop {
         match look(&connection).await {

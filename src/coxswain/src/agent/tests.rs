@@ -66,6 +66,7 @@ impl Server {
         let serving = tokio::spawn(self.serve(listener));
         let options = AgentOptions {
             server: Some(format!("https://{address}")),
+            token_file: None,
             token: Some(format!("abc123.0123456789abcdef@{pin}")),
             data_dir: PathBuf::new(),
             node_name: Some("a".to_owned()),

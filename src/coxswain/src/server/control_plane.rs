@@ -1,103 +1,129 @@
 //! The store, the API server over it, and the loops that work through it: controllers and scheduler.
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use ::store::Store;
 use anyhow::Context;
 use apiserver::{ApiServer, User, VersionInfo};
-use client::Informers;
+use client::{Informers, Terms};
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 
 use super::addons::{self, Joining};
-use super::{Instance, Parts, dns_endpoints};
-use crate::config::VERSION;
-use crate::host;
+use super::endpoints::Reconciler;
+use super::{Instance, Parts};
+use crate::config::{LoopsConfig, VERSION};
+use crate::leader_election::{self, CONTROLLER_MANAGER, Component, SCHEDULER};
+use crate::pki::Identity;
+use crate::snapshot::moving::{self, MoveOperation};
+use crate::snapshot::operation::{self, SnapshotOperation};
+use crate::snapshot::schedule;
+use crate::{controller_manager, host, scheduler};
+
+/// Under upstream's names, which its RBAC rules know.
+pub(super) const CONTROLLERS_USER: &str = "system:kube-controller-manager";
+pub(super) const SCHEDULER_USER: &str = "system:kube-scheduler";
 
 /// The API server in this process, and what its neighbours share.
 pub(super) struct ControlPlane {
     api: ApiServer,
-    store: store::Store,
+    store: Store,
     /// One decoded copy of what the parts in this process watch.
     pub(super) informers: Informers,
 }
 
 impl ControlPlane {
-    /// Opens the store, starts the API server and serves it.
+    /// Starts the API server over the store and serves it.
     pub(super) async fn start(
         instance: &Instance,
+        store: Store,
         listener: TcpListener,
         parts: &mut Parts,
     ) -> anyhow::Result<Self> {
-        let store = open_store(instance).await?;
         let api = ApiServer::new(api_config(instance, store.clone())?)
             .await
             .context("cannot start the API server")?;
-        let serving = serving_certificate(instance)?;
-        let tls = apiserver::server_config(serving.certificate.as_bytes(), serving.key.as_bytes())?;
+        let tls = apiserver::server_config(serving_identity(instance)?)?;
         let (served, cancel) = (api.clone(), instance.cancel.clone());
         parts
             .vital(async move { served.serve(listener, tls, cancel).await.context("the API server failed") });
         // Upstream's controller manager keeps one set of informers under its own name, too.
-        let watcher = client_as(&api, "system:kube-controller-manager", &[]);
+        let watcher = client_as(&api, CONTROLLERS_USER, &[]);
         let informers = Informers::new(watcher, instance.cancel.clone());
         Ok(Self { api, store, informers })
     }
 
-    /// Starts the controllers and the scheduler.
-    pub(super) fn start_loops(&self, instance: &Instance, parts: &mut Parts) {
+    /// Starts the controllers and the scheduler, each of which works while it holds its lease.
+    pub(super) fn start_loops(
+        &self,
+        instance: &Instance,
+        config: &LoopsConfig,
+        parts: &mut Parts,
+    ) -> anyhow::Result<()> {
+        let host = &instance.config.host;
+        let identity = leader_election::identity(&instance.data.join("candidate"), host)?;
+        let election = |component: Component, user: &str| {
+            let client = self.client(user);
+            config.leader_elect.then(|| component.election(client, identity.clone(), host, Terms::default()))
+        };
+        let controllers = election(CONTROLLER_MANAGER, CONTROLLERS_USER);
+        controller_manager::keep(parts, controllers, self.controllers(instance, config));
+        let scheduler = ::scheduler::Config {
+            client: self.client(SCHEDULER_USER),
+            informers: self.informers.clone(),
+            host: host.clone(),
+            cancel: instance.cancel.clone(),
+        };
+        scheduler::keep(parts, election(SCHEDULER, SCHEDULER_USER), scheduler);
+        Ok(())
+    }
+
+    fn controllers(&self, instance: &Instance, config: &LoopsConfig) -> controllers::Context {
         let api = self.api.clone();
-        let context = controllers::Context {
+        controllers::Context {
             informers: self.informers.clone(),
             client_for: Arc::new(move |controller| as_controller(&api, controller)),
-            cluster_cidr: instance.config.cluster_cidr.into(),
-            service_cidr: instance.config.service_cidr.into(),
+            cluster_cidr: Some(instance.config.cluster_cidr.into()),
             root_ca: instance.pki.authority.clone(),
             signer: Some(controllers::Signer {
                 certificate: instance.pki.authority.clone(),
                 key: instance.pki.authority_key(),
-                duration: instance.config.cluster_signing_duration,
+                duration: config.cluster_signing_duration,
             }),
-            node_monitor_grace_period: instance.config.node_monitor_grace_period,
-            host: instance.config.node_name.clone(),
-            selection: instance.config.controllers.clone(),
+            node_monitor_grace_period: config.node_monitor_grace_period,
+            host: instance.config.host.clone(),
+            selection: config.controllers.clone(),
             cancel: instance.cancel.clone(),
-        };
-        parts.keep("controllers", move |cancel| {
-            let context = controllers::Context { cancel, ..context.clone() };
-            async move {
-                controllers::run(context).await;
-                Ok::<_, Infallible>(())
-            }
-        });
-        let scheduler = scheduler::Config {
-            client: self.client("system:kube-scheduler"),
-            informers: self.informers.clone(),
-            host: instance.config.node_name.clone(),
-            cancel: instance.cancel.clone(),
-        };
-        parts.keep("scheduler", move |cancel| {
-            let config = scheduler::Config { cancel, ..scheduler.clone() };
-            async move {
-                scheduler::run(config).await;
-                Ok::<_, Infallible>(())
-            }
+        }
+    }
+
+    /// Writes what the cluster ships with.
+    pub(super) async fn write_addons(&self, instance: &Instance) -> anyhow::Result<()> {
+        let client = self.client_in_group("system:coxswain:addons", "system:masters");
+        let server = format!("https://{}", instance.advertised());
+        let joining = Joining { server, authority: instance.pki.authority.clone() };
+        addons::write(&client, &instance.config.settings(), &joining).await
+    }
+
+    /// Starts what takes snapshots by itself, where that is asked for.
+    pub(super) fn take_snapshots(&self, instance: &Instance, parts: &mut Parts) {
+        let Some(schedule) = instance.config.snapshots.clone() else { return };
+        let store = self.store.clone();
+        parts.keep("scheduled snapshots", move |cancel| {
+            schedule::run(schedule.clone(), store.clone(), cancel)
         });
     }
 
-    /// Writes what the cluster ships with, and starts what keeps the DNS service's endpoints.
-    pub(super) async fn write_addons(&self, instance: &Instance, parts: &mut Parts) -> anyhow::Result<()> {
-        let client = self.client_in_group("system:coxswain:addons", "system:masters");
-        let advertised = SocketAddr::new(instance.address.into(), instance.config.bind.port());
-        let joining =
-            Joining { server: format!("https://{advertised}"), authority: instance.pki.authority.clone() };
-        addons::write(&client, &instance.config.settings(), &joining).await?;
-        let informers = self.informers.clone();
-        parts.keep("dns endpoints", move |cancel| {
-            dns_endpoints::run(client.clone(), informers.clone(), cancel)
-        });
-        Ok(())
+    /// Keeps this server among the endpoints of `default/kubernetes`, and those that have gone out of them.
+    pub(super) fn keep_endpoints(&self, instance: &Instance, parts: &mut Parts) {
+        let reconciler = Reconciler {
+            client: self.client_in_group("system:apiserver", "system:masters"),
+            address: instance.advertised(),
+            host: instance.config.host.clone(),
+        };
+        parts.keep("endpoints of the API", move |cancel| reconciler.clone().run(cancel));
     }
 
     /// A client of this API server under a user's name.
@@ -116,16 +142,23 @@ impl ControlPlane {
     }
 }
 
-async fn open_store(instance: &Instance) -> anyhow::Result<store::Store> {
-    instance.config.store.open(&instance.data, instance.address.into(), apiserver::store_options()).await
-}
-
-fn api_config(instance: &Instance, store: store::Store) -> anyhow::Result<apiserver::Config> {
+fn api_config(instance: &Instance, store: Store) -> anyhow::Result<apiserver::Config> {
     let issuer = format!("https://kubernetes.default.svc.{}", instance.config.cluster_domain);
-    let kubelet_client = instance.pki.client("kube-apiserver-kubelet-client", "system:masters")?;
+    let pki = instance.pki.clone();
+    let kubelet_client = Identity::new(OffsetDateTime::now_utc, move |now| {
+        pki.client("kube-apiserver-kubelet-client", Some("system:masters"), now)
+    })?;
+    let snapshots: Arc<dyn apiserver::Operation> = Arc::new(SnapshotOperation(store.clone()));
+    let moves: Arc<dyn apiserver::Operation> = Arc::new(MoveOperation {
+        store: store.clone(),
+        data: instance.data.path().to_owned(),
+        is_shared: instance.config.store.is_shared(),
+        restart: instance.restart.clone(),
+    });
+    let operations = [(operation::PATH, snapshots), (moving::PATH, moves)].into();
     Ok(apiserver::Config {
         store,
-        advertise: SocketAddr::new(instance.address.into(), instance.config.bind.port()),
+        advertise: instance.advertised(),
         service_cidr: instance.config.service_cidr.into(),
         service_account: apiserver::ServiceAccountKeys {
             signing_key: instance.pki.service_account_key.clone().into_bytes(),
@@ -134,21 +167,22 @@ fn api_config(instance: &Instance, store: store::Store) -> anyhow::Result<apiser
         },
         client_ca: instance.pki.authority.clone().into_bytes(),
         kubelet_client: apiserver::KubeletClient {
-            certificate: kubelet_client.certificate.into_bytes(),
-            key: kubelet_client.key.into_bytes(),
+            identity: kubelet_client,
             ca: instance.pki.authority.clone().into_bytes(),
         },
         version: version(),
         event_ttl: apiserver::EVENT_TTL,
+        encryption: instance.encryption.clone(),
+        operations,
     })
 }
 
-fn serving_certificate(instance: &Instance) -> anyhow::Result<crate::pki::Leaf> {
+fn serving_identity(instance: &Instance) -> anyhow::Result<Arc<Identity>> {
     let domain = &instance.config.cluster_domain;
     let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"]
         .into_iter()
         .map(str::to_owned)
-        .chain([format!("kubernetes.default.svc.{domain}"), instance.config.node_name.clone()])
+        .chain([format!("kubernetes.default.svc.{domain}"), instance.config.host.clone()])
         .chain(host::name().ok())
         .chain(instance.config.tls_sans.iter().cloned())
         .collect::<BTreeSet<_>>();
@@ -160,7 +194,8 @@ fn serving_certificate(instance: &Instance) -> anyhow::Result<crate::pki::Leaf> 
         .chain([instance.config.bind.ip()])
         .collect();
     let addresses: Vec<IpAddr> = addresses.into_iter().filter(|address| !address.is_unspecified()).collect();
-    instance.pki.server("kube-apiserver", &Vec::from_iter(names), &addresses)
+    let (pki, names) = (instance.pki.clone(), Vec::from_iter(names));
+    Identity::new(OffsetDateTime::now_utc, move |now| pki.server("kube-apiserver", &names, &addresses, now))
 }
 
 /// Controllers act as service accounts of `kube-system`, so that RBAC says what each may do, as upstream.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::*;
@@ -320,4 +321,31 @@ fn a_pod_past_its_deadline_is_failed() {
     check(&pod, &[], &[], Some(NOW + 1));
     pod.spec["activeDeadlineSeconds"] = json!(100);
     check(&pod, &["evict:DeadlineExceeded"], &[], None);
+}
+
+/// A pod whose container `source` restarts all when it ends with 88.
+fn restarting_all() -> Scene {
+    let rule = json!({"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}});
+    scene(json!({
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "init", "image": "i"}],
+        "containers": [
+            {"name": "source", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]},
+            {"name": "other", "image": "i"},
+        ],
+    }))
+}
+
+#[test]
+fn an_end_that_restarts_all_stops_the_others_then_forgets_all_and_begins_with_initialisation() {
+    let begun = || restarting_all().sandbox().exited("init", 0);
+    check(&begun().exited("source", 88).running("other"), &["kill:other0:0s"], &[], None);
+    let stopped = begun().exited("source", 88).exited("other", 137);
+    check(&stopped, &["rm:other0", "rm:init0", "rm:source0"], &[], None);
+    // The one that asked for it is forgotten last, so that a new kubelet still knows.
+    let half = restarting_all().sandbox().exited("source", 88);
+    check(&half, &["rm:source0"], &[], None);
+    check(&restarting_all().sandbox(), &["start:init"], &[], None);
+    // Another exit code is an end like any other.
+    check(&begun().exited("source", 1).running("other"), &[], &[], None);
 }

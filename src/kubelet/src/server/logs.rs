@@ -60,13 +60,14 @@ pub(super) async fn serve(
     let pod = api.pods.find(&namespace, &name);
     let pod = pod.ok_or_else(|| Error::not_found(format!("pod {name:?} does not exist")))?;
     let wanted = wanted(&api, &pod, &container, options.previous.0).await?;
-    let filter = filter(&options)?;
+    let mut filter = filter(&options)?;
     let tail = options.tail_lines.map(|lines| usize::try_from(lines).unwrap_or(0));
+    let follow = options.follow.0 && !options.previous.0;
+    filter.lines_left = tail.filter(|_| !follow);
     let file = File::open(FilePath::new(&wanted.log_path), tail).await.map_err(|error| {
         Error::internal(format!("failed to open log file {:?}: {error}", wanted.log_path))
     })?;
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(4);
-    let follow = options.follow.0 && !options.previous.0;
     tokio::spawn(send(api, pod, wanted.id, file, filter, follow, sender));
     let body = Body::from_stream(tokio_stream(receiver));
     Ok(([(header::CONTENT_TYPE, "text/plain")], body).into_response())
@@ -130,6 +131,7 @@ fn filter(options: &Options) -> Result<Filter, Error> {
         since: since_seconds.or(since_time),
         timestamps: options.timestamps.0,
         bytes_left: options.limit_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(0)),
+        lines_left: None,
         stream: match options.stream.as_deref() {
             Some("Stdout") => Some(Stream::Stdout),
             Some("Stderr") => Some(Stream::Stderr),
@@ -167,7 +169,7 @@ async fn send(
                 }
             }
         }
-        if !goes_on || filter.bytes_left == Some(0) {
+        if !goes_on || filter.is_done() {
             return;
         }
         tokio::select! {

@@ -7,7 +7,7 @@ use cri::v1::{
     PodSandboxMetadata, PortMapping, Protocol, SecurityProfile, SupplementalGroupsPolicy,
     security_profile::ProfileType,
 };
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
 use super::{labels, resources, security};
 use crate::{
@@ -69,16 +69,7 @@ fn refuse_what_is_not_built(spec: &PodSpec) -> Result<(), String> {
     if containers.any(|container| container.volume_devices.as_ref().is_some_and(|list| !list.is_empty())) {
         return Err("block devices (volumeDevices) are not supported on this node".into());
     }
-    if pod::containers(spec).any(|(_, container)| restarts_all(container)) {
-        return Err(
-            "the action RestartAllContainers of restartPolicyRules is not supported on this node".into()
-        );
-    }
     Ok(())
-}
-
-fn restarts_all(container: &Container) -> bool {
-    container.restart_policy_rules.iter().flatten().any(|rule| rule.action == "RestartAllContainers")
 }
 
 fn linux(pod: &Pod, cgroup_parent: &str) -> LinuxPodSandboxConfig {
@@ -206,14 +197,5 @@ mod tests {
         );
         let devices = json!([{"name": "c", "volumeDevices": [{"name": "v", "devicePath": "/dev/x"}]}]);
         assert!(refused(json!({"containers": devices})).contains("block devices"));
-        let ruled = |action: &str| {
-            let rules = json!([{"action": action, "exitCodes": {"operator": "In", "values": [42]}}]);
-            json!([{"name": "c", "restartPolicy": "Never", "restartPolicyRules": rules}])
-        };
-        assert_eq!(refused(json!({"containers": ruled("Restart")})), "");
-        for kind in ["containers", "initContainers"] {
-            let spec = json!({"containers": nothing, kind: ruled("RestartAllContainers")});
-            assert!(refused(spec).contains("RestartAllContainers"), "{kind}");
-        }
     }
 }

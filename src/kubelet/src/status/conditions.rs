@@ -6,7 +6,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
 };
 
-use super::{Input, whole_second};
+use super::{Input, restart_all, whole_second};
 use crate::pod;
 
 const OWNED: [&str; 5] =
@@ -23,7 +23,7 @@ struct Verdict {
 pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     let from_api = input.pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     let mut conditions: Vec<PodCondition> =
-        from_api.into_iter().flatten().filter(|c| !OWNED.contains(&c.type_.as_str())).cloned().collect();
+        from_api.into_iter().flatten().filter(|condition| !is_owned(condition)).cloned().collect();
     let on_node = pod::is_host_network(pod::spec(input.pod));
     let sandbox = Verdict { is_true: input.observed.usable_sandbox(on_node).is_some(), ..Verdict::default() };
     let containers = containers_ready(input.pod, status);
@@ -38,7 +38,28 @@ pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     for (type_, verdict) in OWNED.into_iter().zip(verdicts) {
         conditions.push(condition(input, type_, verdict));
     }
+    if pod::may_restart_all(pod::spec(input.pod)) {
+        conditions.push(condition(input, restart_all::CONDITION, all_restarting(input, status)));
+    }
     status.conditions = Some(conditions);
+}
+
+fn is_owned(condition: &PodCondition) -> bool {
+    OWNED.contains(&condition.type_.as_str()) || condition.type_ == restart_all::CONDITION
+}
+
+/// Whether one container's end is about to restart all.
+fn all_restarting(input: &Input<'_>, status: &PodStatus) -> Verdict {
+    match status.phase.as_deref() {
+        Some("Succeeded") => failed("PodCompleted"),
+        Some("Failed") => failed("PodFailed"),
+        _ if restart_all::is_under_way(input) && !restart_all::is_cleaned_up(input) => Verdict {
+            is_true: true,
+            reason: "RestartAllContainersStarted",
+            message: "container exited with restart policy rule".into(),
+        },
+        _ => Verdict::default(),
+    }
 }
 
 fn condition(input: &Input<'_>, type_: &str, verdict: Verdict) -> PodCondition {

@@ -20,6 +20,10 @@ use crate::{
     volumes::mounts::is_recursively_read_only,
 };
 
+use unseen::{completed_unseen, lost, unseen};
+
+mod unseen;
+
 /// Fills the lists of container statuses.
 pub(super) fn fill(input: &Input<'_>, status: &mut PodStatus) {
     let spec = pod::spec(input.pod);
@@ -131,56 +135,6 @@ fn from_record(input: &Input<'_>, container: &Spec, seen: &Container) -> Contain
             State::Created | State::Unknown => waiting_state(None, None),
         }),
         ..ContainerStatus::default()
-    }
-}
-
-/// The status of a container that the runtime does not know (any more).
-fn unseen(input: &Input<'_>, container: &Spec, old: Option<&ContainerStatus>) -> ContainerStatus {
-    let ended =
-        |state: &Option<ContainerState>| state.as_ref().is_some_and(|state| state.terminated.is_some());
-    if let Some(old) = old.filter(|old| ended(&old.state)) {
-        return old.clone();
-    }
-    let was_running = old.and_then(|old| old.state.as_ref()).is_some_and(|state| state.running.is_some());
-    let mut status = ContainerStatus {
-        name: container.name.clone(),
-        image: container.image.clone().unwrap_or_default(),
-        restart_count: old.map_or(0, |old| old.restart_count),
-        last_state: old.and_then(|old| old.last_state.clone()),
-        volume_mounts: volume_mounts(container),
-        state: Some(creating(input)),
-        ..ContainerStatus::default()
-    };
-    if was_running && !ended(&status.last_state) {
-        status.last_state = Some(lost(
-            "The container could not be located when the pod was deleted.  The container used to be Running",
-        ));
-        status.restart_count += i32::from(input.pod.metadata.deletion_timestamp.is_none());
-    }
-    status
-}
-
-fn lost(message: &str) -> ContainerState {
-    ContainerState {
-        terminated: Some(ContainerStateTerminated {
-            exit_code: 137,
-            reason: Some("ContainerStatusUnknown".into()),
-            message: Some(message.into()),
-            ..ContainerStateTerminated::default()
-        }),
-        ..ContainerState::default()
-    }
-}
-
-fn completed_unseen() -> ContainerState {
-    let message = "Unable to get init container status from container runtime and pod has been initialized, treat it as exited normally";
-    ContainerState {
-        terminated: Some(ContainerStateTerminated {
-            reason: Some("Completed".into()),
-            message: Some(message.into()),
-            ..ContainerStateTerminated::default()
-        }),
-        ..ContainerState::default()
     }
 }
 

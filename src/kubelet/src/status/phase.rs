@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 
-use super::Input;
+use super::{Input, restart_all};
 use crate::pod::{self, Role};
 
 /// Fills phase, reason and message.
@@ -44,10 +44,13 @@ struct Count {
 fn from_containers(input: &Input<'_>, status: &PodStatus) -> &'static str {
     let spec = pod::spec(input.pod);
     let mut count = Count::default();
+    let is_under_way = restart_all::is_under_way(input);
     for (role, container) in pod::containers(spec) {
         let lists = [&status.init_container_statuses, &status.container_statuses];
         let found = lists.into_iter().flatten().flatten().find(|status| status.name == container.name);
-        let restarts = |exit_code| pod::restarts_after(container, spec, exit_code);
+        // What is stopped for another's sake comes back whatever its own policy says.
+        let comes_back = is_under_way || found.is_some_and(restart_all::was_removed);
+        let restarts = |exit_code| comes_back || pod::restarts_after(container, spec, exit_code);
         match role {
             Role::Init => count.init(found, restarts),
             Role::Sidecar => count.sidecar(found),

@@ -306,3 +306,43 @@ fn an_evicted_pod_failed_for_the_nodes_reason() {
         ],
     );
 }
+
+#[test]
+fn while_all_restart_the_pod_is_not_at_its_end_and_says_what_happens() {
+    let rule = json!({"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [88]}});
+    let spec = json!({
+        "restartPolicy": "Never",
+        "initContainers": [{"name": "init", "image": "i"}],
+        "containers": [
+            {"name": "other", "image": "i"},
+            {"name": "source", "image": "i", "restartPolicy": "Never", "restartPolicyRules": [rule]},
+        ],
+    });
+    let scene = || Scene { spec: spec.clone(), ..web() }.sandbox();
+    let mut due = scene();
+    for (name, code) in [("init", 0), ("source", 88), ("other", 137)] {
+        due = due.container(name, State::Exited, code);
+    }
+    let condition = |scene: &Scene| conditions(scene).pop().unwrap();
+    assert_eq!(condition(&due), "AllContainersRestarting=True/RestartAllContainersStarted");
+    check(&due, &[("/phase", json!("Running"))]);
+
+    let forgotten = Scene { old: due.status(), ..scene() };
+    assert_eq!(condition(&forgotten), "AllContainersRestarting=False");
+    let reason = json!("RestartingAllContainers");
+    for list in ["/initContainerStatuses/0", "/containerStatuses/0", "/containerStatuses/1"] {
+        check(
+            &forgotten,
+            &[
+                ("/phase", json!("Running")),
+                (&format!("{list}/state/waiting/reason"), reason.clone()),
+                (&format!("{list}/lastState/terminated/reason"), reason.clone()),
+                (&format!("{list}/lastState/terminated/exitCode"), json!(137)),
+                (&format!("{list}/restartCount"), json!(1)),
+            ],
+        );
+    }
+    // Counted once, however often it is looked at.
+    let later = Scene { old: forgotten.status(), ..scene() };
+    check(&later, &[("/phase", json!("Running")), ("/containerStatuses/0/restartCount", json!(1))]);
+}

@@ -157,9 +157,27 @@ impl<'a> Object<'a> {
         self.0[place].1 = value;
     }
 
+    /// Sets the value at a place; where both values are objects, the members of the new one go into the old one.
+    pub(super) fn merge_at(&mut self, place: usize, value: Tree<'a>) {
+        merge_into(&mut self.0[place].1, value);
+    }
+
     fn equals_by_index(&self, other: &Self) -> bool {
         let index: HashMap<&str, &Tree<'a>> = other.iter().collect();
         self.iter().all(|(key, value)| index.get(key).is_some_and(|other| *other == value))
+    }
+}
+
+fn merge_into<'a>(old: &mut Tree<'a>, new: Tree<'a>) {
+    match (old, new) {
+        (Tree::Object(old), Tree::Object(new)) => old.merge_with(new, |before, mut value| {
+            if let Some(mut before) = before {
+                merge_into(&mut before, value);
+                value = before;
+            }
+            Some(value)
+        }),
+        (old, new) => *old = new,
     }
 }
 

@@ -28,20 +28,36 @@ pub struct ParseError(String);
 
 /// Parses a document. Invalid UTF-8 is replaced by U+FFFD, as Go does.
 pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>, ParseError> {
+    parse_with(bytes, Repeated::Replaces)
+}
+
+/// The same for a document that becomes a Go struct: of equal keys the second object is decoded into the first.
+pub fn parse_struct(bytes: &[u8]) -> Result<Parsed<'_>, ParseError> {
+    parse_with(bytes, Repeated::Merges)
+}
+
+/// What becomes of the value under a key that was there before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeated {
+    Replaces,
+    Merges,
+}
+
+fn parse_with(bytes: &[u8], repeated: Repeated) -> Result<Parsed<'_>, ParseError> {
     match std::str::from_utf8(bytes) {
-        Ok(text) => parse_text(text),
+        Ok(text) => parse_text(text, repeated),
         Err(_) => {
             let text = String::from_utf8_lossy(bytes);
-            let Parsed { tree, duplicates } = parse_text(&text)?;
+            let Parsed { tree, duplicates } = parse_text(&text, repeated)?;
             Ok(Parsed { tree: tree.into_owned(), duplicates })
         }
     }
 }
 
-fn parse_text(text: &str) -> Result<Parsed<'_>, ParseError> {
+fn parse_text(text: &str, repeated: Repeated) -> Result<Parsed<'_>, ParseError> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let tree = Node { at: None, duplicates: &mut duplicates }
+    let tree = Node { at: None, repeated, duplicates: &mut duplicates }
         .deserialize(&mut deserializer)
         .and_then(|tree| deserializer.end().map(|()| tree))
         .map_err(|error| in_go_words(&error, text))?;
@@ -77,6 +93,7 @@ impl fmt::Display for At<'_> {
 /// Parses one value; as a visitor, whichever it turns out to be.
 struct Node<'p, 'd> {
     at: Option<&'p At<'p>>,
+    repeated: Repeated,
     duplicates: &'d mut Vec<String>,
 }
 
@@ -131,7 +148,11 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         let mut items = Vec::new();
         loop {
             let at = At { parent: self.at, step: Step::Index(items.len()) };
-            match seq.next_element_seed(Node { at: Some(&at), duplicates: self.duplicates })? {
+            match seq.next_element_seed(Node {
+                at: Some(&at),
+                repeated: self.repeated,
+                duplicates: self.duplicates,
+            })? {
                 Some(item) => items.push(item),
                 None => return Ok(Tree::Array(items)),
             }
@@ -140,17 +161,24 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tree<'de>, A::Error> {
         let mut object = Object::default();
-        let (mut places, mut repeated) = (Places::default(), HashSet::new());
+        let (mut places, mut noted) = (Places::default(), HashSet::new());
         while let Some(key) = map.next_key_seed(Key)? {
             let at = At { parent: self.at, step: Step::Key(&key) };
-            let value = map.next_value_seed(Node { at: Some(&at), duplicates: self.duplicates })?;
+            let value = map.next_value_seed(Node {
+                at: Some(&at),
+                repeated: self.repeated,
+                duplicates: self.duplicates,
+            })?;
             match places.of(&object, &key) {
                 Some(place) => {
                     // Once: a path may be long, and repetitions many.
-                    if repeated.insert(place) {
+                    if noted.insert(place) {
                         note(self.duplicates, &at);
                     }
-                    object.replace_at(place, value);
+                    match self.repeated {
+                        Repeated::Replaces => object.replace_at(place, value),
+                        Repeated::Merges => object.merge_at(place, value),
+                    }
                 }
                 None => {
                     places.add(&object, &key);

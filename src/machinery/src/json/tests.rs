@@ -33,6 +33,13 @@ fn duplicate_keys_are_found_with_their_path_and_the_last_one_counts() {
 }
 
 #[test]
+fn an_object_that_comes_again_in_a_struct_is_decoded_into_the_first() {
+    let text = br#"{"data":{"a":"1","b":{"c":1}},"data":{"d":"2","b":{"e":2}},"n":1,"n":[2]}"#;
+    let parsed = parse_struct(text).unwrap();
+    assert_eq!(parsed.tree.to_string(), r#"{"data":{"a":"1","b":{"c":1,"e":2},"d":"2"},"n":[2]}"#);
+}
+
+#[test]
 fn duplicate_keys_are_found_in_large_objects() {
     let members: Vec<String> = (0..1000).map(|n| format!("\"k{}\":{n}", n % 990)).collect();
     let text = format!("{{{}}}", members.join(","));

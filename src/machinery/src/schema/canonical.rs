@@ -17,10 +17,18 @@ pub fn canonical(tree: &Tree<'_>, of: &Type) -> Vec<u8> {
     encoder.out
 }
 
-/// The same cut where the value of `metadata.resourceVersion` goes, whatever value the tree has: the head ends with
+/// What upstream's storage gives back: the same, with `null` for empty lists and maps that are written although they are
+/// empty. Objects are stored as protobuf there, which does not tell an empty list from none.
+pub fn stored(tree: &Tree<'_>, of: &Type) -> Vec<u8> {
+    let mut encoder = Encoder { is_stored: true, ..Encoder::default() };
+    encoder.members(Some(tree), of, Level::Inside);
+    encoder.out
+}
+
+/// What [`stored`] gives cut where the value of `metadata.resourceVersion` goes, whatever value the tree has: the head ends with
 /// `"resourceVersion":"`, the tail begins with `"`. For a type without that field the tail is empty.
 pub fn canonical_with_hole(tree: &Tree<'_>, of: &Type) -> (Vec<u8>, Vec<u8>) {
-    let mut encoder = Encoder::default();
+    let mut encoder = Encoder { is_stored: true, ..Encoder::default() };
     encoder.members(Some(tree), of, Level::Root);
     let tail = encoder.hole.map_or_else(Vec::new, |hole| encoder.out.split_off(hole));
     (encoder.out, tail)
@@ -30,6 +38,8 @@ pub fn canonical_with_hole(tree: &Tree<'_>, of: &Type) -> (Vec<u8>, Vec<u8>) {
 struct Encoder {
     out: Vec<u8>,
     hole: Option<usize>,
+    /// Whether empty lists and maps are none.
+    is_stored: bool,
 }
 
 /// How far the hole is.
@@ -64,6 +74,7 @@ impl Encoder {
                 continue;
             }
             let value = object.and_then(|object| object.get(field.name)).filter(|value| !value.is_null());
+            let value = value.filter(|value| !(self.is_stored && is_empty_collection(value, &field.shape)));
             let below = level.below(field.name);
             // The hole must be there even in metadata that is otherwise empty.
             if below == Level::Inside && is_omitted(value, field) {
@@ -197,6 +208,14 @@ pub(crate) fn is_omitted(value: Option<&Tree<'_>>, field: &Field) -> bool {
         return false;
     }
     (field.omit_empty && is_empty(tree, &field.shape)) || (field.omit_zero && is_zero(tree, &field.shape))
+}
+
+fn is_empty_collection(tree: &Tree<'_>, shape: &Shape) -> bool {
+    match (shape, tree) {
+        (Shape::List(..), Tree::Array(items)) => items.is_empty(),
+        (Shape::Map(..), Tree::Object(members)) => members.is_empty(),
+        _ => false,
+    }
 }
 
 /// What `omitempty` looks at. Structs are never empty to it, nor is what encodes itself.

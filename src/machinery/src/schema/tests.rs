@@ -118,14 +118,16 @@ fn the_hole_is_where_the_resource_version_goes() {
 
 #[test]
 fn unknown_and_duplicate_fields_are_named_as_upstream_names_them() {
-    let input = br#"{"spec":{"foo":1,"containers":[{"name":"a","x":1},{"name":"b","name":"c"}]},"bar":{}}"#;
+    let input = br#"{"spec":{"foo":1,"containers":[{"name":"a","x":1},{"name":"b","name":"c","name":"d"}]},
+        "bar":{"a":1,"a":2},"metadata":{"labels":{"a":"b","a":"c"}}}"#;
     assert_eq!(
-        strict_errors(&json::parse(input).unwrap(), pod()),
+        strict_errors(input, pod()),
         [
             r#"unknown field "spec.foo""#,
             r#"unknown field "spec.containers[0].x""#,
+            r#"duplicate field "spec.containers[1].name""#,
             r#"unknown field "bar""#,
-            r#"duplicate field "spec.containers[1].name""#
+            r#"duplicate field "metadata.labels.a""#,
         ]
     );
 }

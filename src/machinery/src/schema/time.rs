@@ -10,7 +10,10 @@ const MICRO_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 /// The elements of RFC 3339 before the fraction, as Go's layout writes them.
 const ELEMENTS: [&str; 11] = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"];
 
-/// Reads RFC 3339 as strictly as Go; the error is Go's text. `micro` only says which layout the text names.
+/// What stands behind them in a time with microseconds; in others there may be a fraction of any length.
+const MICROSECONDS: &str = ".000000";
+
+/// Reads RFC 3339 as strictly as Go; the error is Go's text. With `micro`, exactly microseconds.
 pub(crate) fn parse(text: &str, micro: bool) -> Result<Timestamp, String> {
     let layout = if micro { MICRO_LAYOUT } else { LAYOUT };
     let complain = |what: String| format!("parsing time {} as {}{what}", quoted(text), quoted(layout));
@@ -19,7 +22,12 @@ pub(crate) fn parse(text: &str, micro: bool) -> Result<Timestamp, String> {
         rest = strip(rest, element)
             .ok_or_else(|| complain(format!(": cannot parse {} as {}", quoted(rest), quoted(element))))?;
     }
-    rest = strip_fraction(rest);
+    rest = match micro {
+        true => strip_microseconds(rest).ok_or_else(|| {
+            complain(format!(": cannot parse {} as {}", quoted(rest), quoted(MICROSECONDS)))
+        })?,
+        false => strip_fraction(rest),
+    };
     let zone = strip(rest, "Z").or_else(|| strip_offset(rest));
     match zone {
         Some("") => text.replace(',', ".").parse().map_err(|_| complain(out_of_range(text))),
@@ -35,6 +43,10 @@ fn strip<'a>(text: &'a str, element: &str) -> Option<&'a str> {
     }
     let digits = text.get(..element.len())?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| &text[element.len()..])
+}
+
+fn strip_microseconds(text: &str) -> Option<&str> {
+    strip(text.strip_prefix(['.', ','])?, &MICROSECONDS[1..])
 }
 
 fn strip_fraction(text: &str) -> &str {
@@ -83,6 +95,19 @@ mod tests {
         let moment = parse("2026-01-02T03:04:05.6789+01:00", false).unwrap();
         assert_eq!(seconds(moment), "2026-01-02T02:04:05Z");
         assert_eq!(microseconds(moment), "2026-01-02T02:04:05.678900Z");
+    }
+
+    #[test]
+    fn microseconds_have_six_digits() {
+        let check = |text: &str, error: &str| {
+            let layout = r#""2006-01-02T15:04:05.000000Z07:00""#;
+            let expected = format!("parsing time {text:?} as {layout}: cannot parse {error}");
+            assert_eq!(parse(text, true).unwrap_err(), expected);
+        };
+        assert!(parse("2026-01-02T03:04:05.678900+01:00", true).is_ok());
+        check("2026-01-02T03:04:05Z", r#""Z" as ".000000""#);
+        check("2026-01-02T03:04:05.5Z", r#"".5Z" as ".000000""#);
+        check("2026-01-02T03:04:05.123456789Z", r#""789Z" as "Z07:00""#);
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct Requirement {
     pub key: String,
     /// What must be true of its value.
     pub operator: Operator,
-    /// The values to compare with, sorted, each once.
+    /// The values to compare with, sorted.
     pub values: Vec<String>,
 }
 
@@ -149,7 +149,6 @@ impl Requirement {
             return Err(Error(field::aggregate(&errors)));
         }
         values.sort_unstable();
-        values.dedup();
         Ok(Self { key: key.to_owned(), operator, values })
     }
 

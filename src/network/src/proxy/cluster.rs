@@ -14,6 +14,7 @@ use kube::ResourceExt;
 
 use super::{
     desired::{self, Node},
+    health_checks::Check,
     model::Front,
     plan::Desired,
 };
@@ -62,6 +63,17 @@ impl Cluster {
         }
     }
 
+    /// What load balancers are to be told about the services that changed. To be asked before [`Self::changes`].
+    pub(super) fn health_checks(&self, node: &Node) -> Vec<(Key, Option<Check>)> {
+        let check = |key: &Key| desired::health_check(self.services.get(key)?, &self.slices_of(key), node);
+        self.changed.iter().map(|key| (key.clone(), check(key))).collect()
+    }
+
+    /// Every service is to be looked at again.
+    pub(super) fn all_changed(&mut self) {
+        self.changed.extend(self.services.keys().cloned());
+    }
+
     /// What the services that changed want.
     pub(super) fn changes(&mut self, node: &Node) -> Desired {
         let mut desired = Desired::new();
@@ -82,14 +94,13 @@ impl Cluster {
     /// What all services want.
     pub(super) fn everything(&mut self, node: &Node) -> Desired {
         (self.owners, self.owned, self.waiting) = Default::default();
-        self.changed = self.services.keys().cloned().collect();
+        self.all_changed();
         self.changes(node)
     }
 
     fn claim(&mut self, key: &Key, node: &Node, desired: &mut Desired) {
         let Some(service) = self.services.get(key) else { return };
-        let slices: Vec<_> = self.slices.get(key).into_iter().flat_map(BTreeMap::values).cloned().collect();
-        for (front, target) in desired::fronts(service, &slices, node) {
+        for (front, target) in desired::fronts(service, &self.slices_of(key), node) {
             match self.owners.get(&front) {
                 Some(owner) if owner != key => {
                     tracing::warn!(?front, service = %key, %owner, "address and port belong to another service");
@@ -102,6 +113,12 @@ impl Cluster {
                 }
             }
         }
+    }
+}
+
+impl Cluster {
+    fn slices_of(&self, service: &Key) -> Vec<Arc<EndpointSlice>> {
+        self.slices.get(service).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the proxy should do for one service: from a Service and its EndpointSlices to fronts and their targets.
 //!
-//! Pure. The choice of endpoints follows upstream's `pkg/proxy/topology.go`: those that are ready; where none is, those
-//! that are terminating but still serve.
+//! Pure. The choice of endpoints follows upstream's `pkg/proxy/topology.go`: those that are ready, of these the near ones
+//! where hints ask for that; where none is ready, those that are terminating but still serve.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,9 @@ use k8s_openapi::api::{
     discovery::v1::{Endpoint, EndpointConditions, EndpointSlice},
 };
 
+use super::health_checks::Check;
 use super::model::{Front, Manner, Protocol, Target};
+use super::topology::Nearness;
 
 /// Seconds of client affinity where the service names none.
 const DEFAULT_AFFINITY_SECONDS: i32 = 10800;
@@ -24,6 +26,8 @@ const DEFAULT_AFFINITY_SECONDS: i32 = 10800;
 pub(super) struct Node {
     /// Its name.
     pub(super) name: String,
+    /// The zone that its label names.
+    pub(super) zone: Option<String>,
     /// Its address; node ports are served on it.
     pub(super) address: Ipv4Addr,
 }
@@ -58,13 +62,15 @@ fn fronts_of_port(
 
     let internal = target(
         &candidates,
-        is_local(&spec.internal_traffic_policy).then_some(node),
+        node,
+        is_local(&spec.internal_traffic_policy),
         Manner { affinity_seconds: affinity_seconds(spec), keeps_source: false },
     );
     let keeps_source = is_local(&spec.external_traffic_policy);
     let external = target(
         &candidates,
-        keeps_source.then_some(node),
+        node,
+        keeps_source,
         Manner { affinity_seconds: affinity_seconds(spec), keeps_source },
     );
 
@@ -112,13 +118,18 @@ fn candidates<'a>(
     candidates
 }
 
-/// Chooses among the candidates; with `only_on`, among those on that node.
-fn target(candidates: &[Candidate<'_>], only_on: Option<&Node>, manner: Manner) -> Target {
-    let eligible = |candidate: &&Candidate<'_>| match only_on {
-        Some(node) => candidate.endpoint.node_name.as_ref() == Some(&node.name),
-        None => true,
+/// Chooses among the candidates: with a local policy among those on the node, otherwise among those that hints leave.
+fn target(candidates: &[Candidate<'_>], node: &Node, is_local: bool, manner: Manner) -> Target {
+    let allowed = if is_local {
+        usable(candidates.iter().filter(|candidate| is_on(candidate.endpoint, node)))
+    } else {
+        let ready = candidates.iter().map(|candidate| candidate.endpoint).filter(|one| one_is_ready(one));
+        let nearness = Nearness::of(ready, node);
+        let is_near = |candidate: &&Candidate<'_>| {
+            !one_is_ready(candidate.endpoint) || nearness.allows(candidate.endpoint, node)
+        };
+        usable(candidates.iter().filter(is_near))
     };
-    let allowed = usable(candidates.iter().filter(eligible));
     if !allowed.is_empty() {
         return Target::Spread { backends: allowed.into_iter().collect(), manner };
     }
@@ -142,6 +153,26 @@ fn usable<'a>(candidates: impl Iterator<Item = &'a Candidate<'a>> + Clone) -> BT
     };
     let ready = that_are(is_ready);
     if ready.is_empty() { that_are(serves_while_terminating) } else { ready }
+}
+
+/// What load balancers are to be told about a service that asks for it: how many addresses here are ready.
+pub(super) fn health_check(service: &Service, slices: &[Arc<EndpointSlice>], node: &Node) -> Option<Check> {
+    let spec = service.spec.as_ref()?;
+    let is_local = spec.external_traffic_policy.as_deref() == Some("Local");
+    let is_asked = is_local && spec.type_.as_deref() == Some("LoadBalancer");
+    let port = u16::try_from(spec.health_check_node_port?).ok().filter(|port| is_asked && *port != 0)?;
+    let endpoints = slices.iter().flat_map(|slice| slice.endpoints.iter().flatten());
+    let ready = endpoints.filter(|endpoint| is_on(endpoint, node) && one_is_ready(endpoint));
+    let addresses: BTreeSet<&String> = ready.filter_map(|endpoint| endpoint.addresses.first()).collect();
+    Some(Check { port, endpoints: addresses.len() })
+}
+
+fn is_on(endpoint: &Endpoint, node: &Node) -> bool {
+    endpoint.node_name.as_ref() == Some(&node.name)
+}
+
+fn one_is_ready(endpoint: &Endpoint) -> bool {
+    endpoint.conditions.as_ref().is_none_or(is_ready)
 }
 
 /// Unknown counts as ready.

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, io::ErrorKind, time::Duration};
 
 use serde_json::{Value, json};
-use tokio::net::UdpSocket;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+};
 
 use crate::node::{INSTANCE, NODE, Node, OUTSIDE, Pod, ask, echo, open, serve, until};
 
@@ -250,4 +253,55 @@ async fn reset_leaves_nothing() {
     assert_eq!(node.namespace.command("nft list tables").await.trim(), "table ip somebody-elses");
     assert_eq!(node.namespace.command("ip -o link").await.lines().count(), 2);
     assert_eq!(node.namespace.command("ip route").await.lines().count(), 1);
+}
+
+/// The first line of the answer to a health check, and its body.
+async fn health(node: &Node) -> std::io::Result<(String, Value)> {
+    let asked = async {
+        let mut stream = TcpStream::connect((NODE, 31234)).await?;
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: node\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer = node.namespace.run(asked).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    Ok((head.lines().next().unwrap().to_owned(), serde_json::from_str(body).unwrap()))
+}
+
+#[tokio::test]
+async fn load_balancers_learn_whether_the_node_has_endpoints() {
+    let node = Node::new().await;
+    let a = node.pod("a").await;
+    let local =
+        json!({"type": "LoadBalancer", "externalTrafficPolicy": "Local", "healthCheckNodePort": 31234});
+    node.api.apply(service(local.clone()));
+    node.api.apply(slice(&[&a]));
+    let _proxy = node.start_proxy();
+    let told = async |expected: &str| {
+        tokio::time::timeout(Duration::from_secs(60), async {
+            loop {
+                match health(&node).await {
+                    Ok((line, body)) if line == expected => return body,
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        })
+        .await
+        .unwrap()
+    };
+    let body = told("HTTP/1.1 200 OK").await;
+    let named = json!({"namespace": "default", "name": "web"});
+    assert_eq!(body, json!({"service": named, "localEndpoints": 1, "serviceProxyHealthy": true}));
+    node.api.apply(slice(&[]));
+    assert_eq!(told("HTTP/1.1 503 Service Unavailable").await["localEndpoints"], 0);
+    // A service that asks no longer is not answered for.
+    node.api.apply(service(json!({"type": "ClusterIP"})));
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while health(&node).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .unwrap();
 }

@@ -3,7 +3,7 @@
 use cri::{Status, v1};
 
 use super::{BuiltIn, if_there, seconds};
-use crate::container::life as containers;
+use crate::container::{self, life as containers};
 use crate::core::blocking;
 use crate::filter::Matches;
 
@@ -14,7 +14,7 @@ pub(super) async fn create(
     let config = request.config.ok_or_else(|| Status::invalid_argument("container config is missing"))?;
     let sandbox = runtime.core.sandboxes.find(&request.pod_sandbox_id)?;
     Ok(v1::CreateContainerResponse {
-        container_id: containers::create(&runtime.core, &sandbox, config).await?,
+        container_id: container::create(&runtime.core, &sandbox, config).await?,
     })
 }
 

@@ -18,6 +18,8 @@ const CLOSE: u8 = 255;
 pub(super) enum Protocol {
     V5,
     V4,
+    /// The first: the error channel has words, and nothing where there is no error.
+    V1,
 }
 
 impl Protocol {
@@ -29,13 +31,22 @@ impl Protocol {
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(',').map(str::trim))
             .collect();
-        [Self::V5, Self::V4].into_iter().find(|protocol| offered.contains(&protocol.name()))
+        [Self::V5, Self::V4, Self::V1].into_iter().find(|protocol| offered.contains(&protocol.name()))
     }
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::V5 => "v5.channel.k8s.io",
             Self::V4 => "v4.channel.k8s.io",
+            Self::V1 => "channel.k8s.io",
+        }
+    }
+
+    /// What the error channel says of how a command ended, if anything.
+    pub(super) fn last_words(self, status: &Value) -> Option<String> {
+        match self {
+            Self::V5 | Self::V4 => Some(status.to_string()),
+            Self::V1 => Some(status["message"].as_str()?.to_owned()),
         }
     }
 }
@@ -123,7 +134,16 @@ mod tests {
         check("v5.channel.k8s.io", Some(Protocol::V5));
         check("v4.channel.k8s.io, v5.channel.k8s.io", Some(Protocol::V5));
         check("v4.channel.k8s.io,base64.channel.k8s.io", Some(Protocol::V4));
+        check("base64.channel.k8s.io, channel.k8s.io", Some(Protocol::V1));
         check("SPDY/3.1", None);
+    }
+
+    #[test]
+    fn the_first_protocol_speaks_of_errors_in_words() {
+        assert_eq!(Protocol::V1.last_words(&success()), None);
+        let text = Protocol::V1.last_words(&exit_status(&["a".into()], 3)).unwrap();
+        assert!(text.ends_with("exit code 3"), "{text}");
+        assert_eq!(Protocol::V4.last_words(&success()).unwrap(), success().to_string());
     }
 
     #[test]

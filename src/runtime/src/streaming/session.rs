@@ -60,7 +60,9 @@ pub(super) async fn run(core: &Core, wanted: Wanted, io: TokioIo<Upgraded>, prot
     };
     let status =
         outcome.unwrap_or_else(|e| channels::failure(&format!("error executing command in container: {e}")));
-    send(&to_client, ERROR, status.to_string().as_bytes()).await;
+    if let Some(words) = protocol.last_words(&status) {
+        send(&to_client, ERROR, words.as_bytes()).await;
+    }
     drop(to_client);
     if tokio::time::timeout(CLOSE_TIMEOUT, writer).await.is_err() {
         tracing::debug!(container = wanted.container, "a client did not read the end of its streams");

@@ -76,6 +76,17 @@ async fn stopping_asks_first_and_kills_after_the_timeout() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_does_not_listen_yet_is_asked_to_stop_when_it_does() {
+    let machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    let late = script("sleep 0.5; trap 'exit 5' TERM; while :; do sleep 0.05; done");
+    let id = machine.run(&sandbox, late).await;
+    let stop = v1::StopContainerRequest { container_id: id.clone(), timeout: 60 };
+    machine.runtime().stop_container(stop).await.unwrap();
+    assert_eq!(machine.status(&id).await.exit_code, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_over_its_memory_is_reported_so() {
     let machine = Machine::new().await;
     let sandbox = machine.sandbox().await;

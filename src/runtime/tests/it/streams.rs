@@ -68,6 +68,19 @@ async fn output_and_exit_code_come_on_their_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_protocol_has_no_status() {
+    let machine = Machine::new().await;
+    let sandbox = machine.sandbox().await;
+    let id = machine.run(&sandbox, container(&["sleep", "1000"])).await;
+    let url = exec_url(&machine, &id, "echo out", false, false).await;
+    let [_, out, _, error] = Client::open(&url, "channel.k8s.io").await.rest().await;
+    assert_eq!((out.as_str(), error.as_str()), ("out\n", ""));
+    let url = exec_url(&machine, &id, "exit 4", false, false).await;
+    let [_, _, _, error] = Client::open(&url, "channel.k8s.io").await.rest().await;
+    assert!(error.ends_with("exit code 4"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn input_reaches_the_command_until_the_client_ends_it() {
     let machine = Machine::new().await;
     let sandbox = machine.sandbox().await;

@@ -71,7 +71,7 @@ impl Membership {
                 "the connection to the server that owns the order of writes has ended".to_owned(),
             )
         })?;
-        let (outcome, revision) = answer.outcome(&forward, &*self.shared.options.extract);
+        let (outcome, revision) = answer.outcome(&forward, &self.shared.options);
         if self.wait_for(revision).await.is_err() {
             let cause = format!("it was answered for revision {revision}, which this server cannot read");
             return Err(CommitError::Unknown(cause));

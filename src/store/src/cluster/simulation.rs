@@ -5,7 +5,7 @@
 //! model checks what was said: acknowledged writes are in the log at their revision, refused and turned-away ones are
 //! not, refusals are true at the moment, every member's watchers see the log and nothing else.
 //!
-//! COXSWAIN_STORE_SEED replays one seed, COXSWAIN_STORE_SEEDS says how many are tried.
+//! Which seeds, `crate::simulation::seeds` says.
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
@@ -23,6 +23,7 @@ use crate::history::History;
 use crate::recovery::recover_shared;
 use crate::sequencer::{Outcome, Request};
 use crate::shared::Shared;
+use crate::simulation::seeds;
 use crate::watch::{Item, Watch};
 use crate::{
     Attributes, Clock, CommitError, Engine, EngineError, Event, Key, Options, Precondition, Range, Revision,
@@ -31,25 +32,10 @@ use crate::{
 
 const MEMBERS: usize = 3;
 const STEPS: usize = 400;
-const SEEDS: u64 = 200;
 
 #[test]
 fn whatever_fails_what_was_said_is_true() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    let seeds = match number("COXSWAIN_STORE_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("COXSWAIN_STORE_SEEDS").unwrap_or(SEEDS),
-    };
-    let mut done = 0;
-    for seed in seeds.clone() {
-        let run = std::panic::catch_unwind(|| World::new(seed).run());
-        done += run.unwrap_or_else(|cause| {
-            eprintln!("the seed is {seed}: replay it with COXSWAIN_STORE_SEED={seed}");
-            std::panic::resume_unwind(cause)
-        });
-    }
-    let runs = usize::try_from(seeds.end - seeds.start).unwrap();
-    assert!(done > 10 * runs, "only {done} writes were done in {runs} runs: the simulation shows nothing");
+    seeds::run_all("cluster", |seed| World::new(seed).run());
 }
 
 /// Time as the simulation makes it pass.
@@ -324,8 +310,8 @@ impl World {
     /// The revision of a key in what the engine holds now.
     fn current(&self, key: &Key) -> Option<Revision> {
         let snapshot = self.engine.snapshot();
-        let extract = |_: &Key, _: &[u8]| Attributes::default();
-        let history = History { snapshot: &*snapshot, extract: &extract, tip: Revision::MAX };
+        let options = Options::default();
+        let history = History { snapshot: &*snapshot, options: &options, tip: Revision::MAX };
         history.get_at(key, Revision::MAX - 1).unwrap().map(|entry| entry.revision)
     }
 
@@ -420,8 +406,8 @@ impl World {
     /// Everything that ever happened.
     fn log(&self) -> Vec<Arc<Event>> {
         let snapshot = self.engine.snapshot();
-        let extract = |_: &Key, _: &[u8]| Attributes::default();
-        let history = History { snapshot: &*snapshot, extract: &extract, tip: Revision::MAX };
+        let options = Options::default();
+        let history = History { snapshot: &*snapshot, options: &options, tip: Revision::MAX };
         history.events(&everything(), 1, usize::MAX).unwrap().events
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn publish_to(
 
 /// The next records of the log: whole groups.
 fn stretch(shared: &Shared, snapshot: &dyn Snapshot, tip: Revision) -> Result<Vec<LogRecord>, EngineError> {
-    let history = History { snapshot, extract: &*shared.options.extract, tip };
+    let history = History { snapshot, options: &shared.options, tip };
     let mut records: Vec<LogRecord> = Vec::new();
     history.log(shared.tip(), |record| {
         if records.len() >= STRETCH && records.last().is_some_and(|last| last.group != record.group) {
@@ -78,8 +78,7 @@ fn events(
                 record.revision, record.key
             )));
         }
-        let entry =
-            Arc::new(version.into_entry(record.key.clone(), record.revision, &*shared.options.extract));
+        let entry = Arc::new(version.into_entry(record.key.clone(), record.revision, &shared.options));
         let kept = (record.kind != EventKind::Deleted).then(|| entry.clone());
         pending.insert(record.key, kept);
         events.push(Arc::new(Event { kind: record.kind, entry, previous }));

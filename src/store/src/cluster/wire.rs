@@ -7,7 +7,9 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
 use crate::sequencer::Outcome;
-use crate::{Attributes, CommitError, Committed, Entry, Extract, Key, Precondition, Revision, Value, Write};
+use crate::{
+    Attributes, CommitError, Committed, Entry, Key, Options, Precondition, Revision, Sealing, Value, Write,
+};
 
 /// The longest frame: the largest value there can be, its key, and what is around them.
 pub(crate) const MAX_FRAME: usize = 16 << 20;
@@ -42,7 +44,7 @@ pub(crate) enum Reply {
 /// The outcome of a forwarded write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Done { revision: Revision, created: Revision },
+    Done { revision: Revision, created: Revision, sealing: Sealing },
     Exists(Version),
     Conflict(Version),
     Missing,
@@ -57,6 +59,7 @@ pub(crate) struct Version {
     revision: Revision,
     created: Revision,
     bytes: Bytes,
+    sealing: Sealing,
 }
 
 impl Call {
@@ -154,7 +157,11 @@ impl Answer {
     /// What the owner found.
     pub(crate) fn of(outcome: Outcome) -> Self {
         match outcome {
-            Ok(Committed { entry }) => Self::Done { revision: entry.revision, created: entry.created },
+            Ok(Committed { entry }) => Self::Done {
+                revision: entry.revision,
+                created: entry.created,
+                sealing: entry.sealing.clone(),
+            },
             Err(CommitError::Exists(current)) => Self::Exists(Version::of(&current)),
             Err(CommitError::Conflict(current)) => Self::Conflict(Version::of(&current)),
             Err(CommitError::Missing) => Self::Missing,
@@ -166,19 +173,19 @@ impl Answer {
     }
 
     /// The outcome as the one who asked is told, and the newest revision it tells of.
-    pub(crate) fn outcome(self, forward: &Forward, extract: &Extract) -> (Outcome, Revision) {
+    pub(crate) fn outcome(self, forward: &Forward, options: &Options) -> (Outcome, Revision) {
         match self {
-            Self::Done { revision, created } => {
-                let entry = forward.entry(revision, created, extract);
+            Self::Done { revision, created, sealing } => {
+                let entry = Entry { sealing, ..forward.entry(revision, created, options) };
                 (Ok(Committed { entry: Arc::new(entry) }), revision)
             }
             Self::Exists(met) => {
                 let revision = met.revision;
-                (Err(CommitError::Exists(met.entry(&forward.key, extract))), revision)
+                (Err(CommitError::Exists(met.entry(&forward.key, options))), revision)
             }
             Self::Conflict(met) => {
                 let revision = met.revision;
-                (Err(CommitError::Conflict(met.entry(&forward.key, extract))), revision)
+                (Err(CommitError::Conflict(met.entry(&forward.key, options))), revision)
             }
             Self::Missing => (Err(CommitError::Missing), 0),
             Self::Unknown(cause) => (Err(CommitError::Unknown(cause)), 0),
@@ -189,10 +196,11 @@ impl Answer {
 
     fn encode(&self, frame: &mut BytesMut) {
         let (code, text) = match self {
-            Self::Done { revision, created } => {
+            Self::Done { revision, created, sealing } => {
                 frame.put_u8(0);
                 frame.put_u64(*revision);
-                return frame.put_u64(*created);
+                frame.put_u64(*created);
+                return put_sealing(frame, sealing);
             }
             Self::Exists(version) => return version.encode(1, frame),
             Self::Conflict(version) => return version.encode(2, frame),
@@ -212,6 +220,7 @@ impl Answer {
                 return Some(Self::Done {
                     revision: frame.try_get_u64().ok()?,
                     created: frame.try_get_u64().ok()?,
+                    sealing: take_sealing(frame)?,
                 });
             }
             1 => return Version::decode(frame).map(Self::Exists),
@@ -230,25 +239,29 @@ impl Answer {
 }
 
 impl Forward {
-    /// The version that the write made.
-    fn entry(&self, revision: Revision, created: Revision, extract: &Extract) -> Entry {
+    /// The version that the write made, as if it were not sealed.
+    fn entry(&self, revision: Revision, created: Revision, options: &Options) -> Entry {
         let mut bytes = BytesMut::with_capacity(self.write.value().size());
         self.write.value().write(revision, &mut bytes);
         let bytes = bytes.freeze();
-        let attributes: Attributes = extract(&self.key, &bytes);
-        Entry { key: self.key.clone(), revision, created, bytes, attributes }
+        let attributes = (options.extract)(&self.key, &bytes);
+        Entry { key: self.key.clone(), revision, created, bytes, attributes, sealing: Sealing::Plain }
     }
 }
 
 impl Version {
     fn of(entry: &Entry) -> Self {
-        Self { revision: entry.revision, created: entry.created, bytes: entry.bytes.clone() }
+        let sealing = entry.sealing.clone();
+        Self { revision: entry.revision, created: entry.created, bytes: entry.bytes.clone(), sealing }
     }
 
-    fn entry(self, key: &Key, extract: &Extract) -> Arc<Entry> {
-        let Self { revision, created, bytes } = self;
-        let attributes = extract(key, &bytes);
-        Arc::new(Entry { key: key.clone(), revision, created, bytes, attributes })
+    fn entry(self, key: &Key, options: &Options) -> Arc<Entry> {
+        let Self { revision, created, bytes, sealing } = self;
+        let attributes = match sealing {
+            Sealing::Unreadable(_) => Attributes::default(),
+            Sealing::Plain | Sealing::By(_) => (options.extract)(key, &bytes),
+        };
+        Arc::new(Entry { key: key.clone(), revision, created, bytes, attributes, sealing })
     }
 
     fn encode(&self, code: u8, frame: &mut BytesMut) {
@@ -256,6 +269,7 @@ impl Version {
         frame.put_u64(self.revision);
         frame.put_u64(self.created);
         put(frame, &self.bytes);
+        put_sealing(frame, &self.sealing);
     }
 
     fn decode(frame: &mut Bytes) -> Option<Self> {
@@ -263,6 +277,7 @@ impl Version {
             revision: frame.try_get_u64().ok()?,
             created: frame.try_get_u64().ok()?,
             bytes: take(frame)?,
+            sealing: take_sealing(frame)?,
         })
     }
 }
@@ -275,6 +290,28 @@ fn put(frame: &mut BytesMut, bytes: &[u8]) {
 fn take(frame: &mut Bytes) -> Option<Bytes> {
     let length = frame.try_get_u32().ok()? as usize;
     (frame.len() >= length).then(|| frame.split_to(length))
+}
+
+fn put_sealing(frame: &mut BytesMut, sealing: &Sealing) {
+    let (code, text) = match sealing {
+        Sealing::Plain => (0, ""),
+        Sealing::By(name) => (1, &**name),
+        Sealing::Unreadable(why) => (2, &**why),
+    };
+    frame.put_u8(code);
+    put(frame, text.as_bytes());
+}
+
+fn take_sealing(frame: &mut Bytes) -> Option<Sealing> {
+    let code = frame.try_get_u8().ok()?;
+    let text = take(frame)?;
+    let text = std::str::from_utf8(&text).ok()?;
+    match code {
+        0 => Some(Sealing::Plain),
+        1 => Some(Sealing::By(text.into())),
+        2 => Some(Sealing::Unreadable(text.into())),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -303,9 +340,11 @@ mod tests {
 
     #[test]
     fn answers_come_back_as_they_went_in() {
-        let version = Version { revision: 5, created: 3, bytes: Bytes::from_static(b"{}") };
+        let sealing = Sealing::By("key".into());
+        let bytes = Bytes::from_static(b"{}");
+        let version = Version { revision: 5, created: 3, bytes, sealing };
         for answer in [
-            Answer::Done { revision: 5, created: 3 },
+            Answer::Done { revision: 5, created: 3, sealing: Sealing::Unreadable("why".into()) },
             Answer::Exists(version.clone()),
             Answer::Conflict(version),
             Answer::Missing,

@@ -4,8 +4,8 @@
 //! directory its newest journal is examined (see `fjall/journal.rs`), because fjall drops whatever lies behind a damaged batch
 //! without saying so. Nothing here understands the records beyond finding log records in that journal.
 
-mod journal;
-mod mark;
+pub(crate) mod journal;
+pub(crate) mod mark;
 
 use bytes::Bytes;
 use fjall::config::FilterPolicy;
@@ -14,14 +14,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Acknowledged, Batch, Change, Durability, Engine, Pair, Snapshot, Storage};
-use crate::{EngineError, OpenError, Revision};
+use crate::{EngineError, OpenError, Repaired, Revision};
 use mark::Mark;
 
 const MIB: u64 = 1 << 20;
 /// The current map answers most reads, so there is little for a block cache to do.
 const CACHE: u64 = 4 * MIB;
-/// Data that is not yet in tables: what one flush writes, and what stays in memory.
-const MEMTABLE: u64 = 4 * MIB;
+/// Data that is not yet in tables: what one flush writes, and what stays in memory. With half of it tables are merged so
+/// often that a write costs half as much again.
+const MEMTABLE: u64 = 8 * MIB;
+/// Threads that flush and merge. Of several, fjall's first never merges and, as long as another does, hands itself the same
+/// task again and again: a third of all CPU under load (docs/decisions/0009).
+const WORKERS: usize = 1;
 /// The least that fjall takes.
 const JOURNALS: u64 = 64 * MIB;
 
@@ -32,17 +36,38 @@ const JOURNALS: u64 = 64 * MIB;
 /// its journal (nothing has been changed then), [`OpenError::Engine`] when fjall cannot open it.
 pub fn open(path: impl AsRef<Path>) -> Result<Engine, OpenError> {
     let path = path.as_ref();
-    std::fs::create_dir_all(path).map_err(EngineError::new)?;
+    std::fs::create_dir_all(path).map_err(|error| at(path, error))?;
     let mark = Mark::open(&path.join("acknowledged"))?;
+    let known = journal::examine(&path.join("fjall"), path, &mark)?;
+    open_examined(path, mark, known)
+}
+
+/// Opens a directory that [`open`] refuses, or whose records recovery refuses, and keeps of it what is whole. What is cut
+/// off the journal is kept in a file beside it; blocks.
+///
+/// # Errors
+/// [`OpenError::InUse`], or [`OpenError::Engine`] when fjall's tables cannot be read.
+pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, OpenError> {
+    let path = path.as_ref();
+    let mark = Mark::open(&path.join("acknowledged"))?;
+    let known = journal::give_up(&path.join("fjall"), path).map_err(|error| at(path, error))?;
+    if mark.read().is_err() {
+        mark.write(known.unwrap_or_default())?;
+    }
+    let engine = open_examined(path, mark, known)?;
+    Ok(crate::repair::repair(&engine, known.unwrap_or_default())?)
+}
+
+/// `known` is the highest revision that the journal tells of.
+fn open_examined(path: &Path, mark: Mark, known: Option<Revision>) -> Result<Engine, OpenError> {
     let directory = path.join("fjall");
-    let known = journal::examine(&directory, path, &mark)?;
     if known.is_none() && is_unfinished(&directory) {
         // The process that was to make it ended before it was made; fjall would not go on from there.
         std::fs::remove_dir_all(&directory).map_err(EngineError::new)?;
     }
     let database = Database::builder(&directory)
         .cache_size(CACHE)
-        .worker_threads(2)
+        .worker_threads(WORKERS)
         .max_journaling_size(JOURNALS)
         // Log records have to be recognisable in it.
         .journal_compression(fjall::CompressionType::None)
@@ -63,9 +88,16 @@ fn keyspace_options() -> KeyspaceCreateOptions {
     KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE).filter_policy(FilterPolicy::disabled())
 }
 
+fn at(path: &Path, error: std::io::Error) -> EngineError {
+    EngineError::new(format!("{}: {error}", path.display()))
+}
+
 fn open_error(error: fjall::Error) -> OpenError {
     match error {
         fjall::Error::Locked => OpenError::InUse,
+        fjall::Error::InvalidVersion(found) => OpenError::Engine(EngineError::new(format!(
+            "fjall's directory is of another version ({found:?}): run the version of this program that wrote it, or a newer one"
+        ))),
         error => OpenError::Engine(EngineError::new(error)),
     }
 }

@@ -88,7 +88,8 @@ impl Storage for Tikv {
 
     fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
         let key = self.prefix.add(&condition.key);
-        self.client.write_if(key, condition.expected.clone(), self.mutations(batch))
+        let is_contended = batch.is_contended;
+        self.client.write_if(key, condition.expected.clone(), self.mutations(batch), is_contended)
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {

@@ -12,7 +12,8 @@ use crate::engine::Batch;
 use crate::record::{self, LogRecord};
 use crate::shared::Shared;
 use crate::{
-    Attributes, CommitError, Committed, Entry, Event, EventKind, Key, Precondition, Revision, Write,
+    Attributes, CommitError, Committed, Entry, Event, EventKind, Key, Precondition, Revision, Sealing, Value,
+    Write,
 };
 
 pub(crate) struct Group<'a> {
@@ -35,7 +36,7 @@ impl<'a> Group<'a> {
             shared,
             time_ms,
             first: shared.tip() + 1,
-            batch: Batch { changes: Vec::with_capacity(2 * writes) },
+            batch: Batch { changes: Vec::with_capacity(2 * writes), ..Batch::default() },
             events: Vec::with_capacity(writes),
             pending: HashMap::new(),
             answers: Vec::with_capacity(writes),
@@ -58,7 +59,7 @@ impl<'a> Group<'a> {
         let Request { key, precondition, write, attributes, answer } = request;
         let outcome = match check(precondition, write.is_delete(), current.as_ref()) {
             Ok(()) if answer.is_closed() => return, // Nobody waits for it any more and nothing has been done yet.
-            Ok(()) => Ok(Committed { entry: self.write(key, &write, attributes, current) }),
+            Ok(()) => self.write(key, &write, attributes, current).map(|entry| Committed { entry }),
             Err(refusal) => Err(refusal),
         };
         self.answers.push((answer, outcome));
@@ -99,7 +100,7 @@ impl<'a> Group<'a> {
         write: &Write,
         attributes: Attributes,
         previous: Option<Arc<Entry>>,
-    ) -> Arc<Entry> {
+    ) -> Result<Arc<Entry>, CommitError> {
         let revision = self.first + self.events.len() as Revision;
         let kind = match (&previous, write) {
             (_, Write::Delete(_)) => EventKind::Deleted,
@@ -109,6 +110,14 @@ impl<'a> Group<'a> {
         let created = previous.as_ref().map_or(revision, |previous| previous.created);
         let data = record::encode_data(write.value(), write.is_delete(), created, revision);
         let bytes = record::object(&data);
+        let sealed = self.shared.options.seal.seal(&key, &bytes).map_err(CommitError::Sealing)?;
+        let (data, sealing) = match sealed {
+            None => (data, Sealing::Plain),
+            Some(sealed) => {
+                let stored = Value::whole(sealed.bytes);
+                (record::encode_data(&stored, write.is_delete(), created, revision), Sealing::By(sealed.by))
+            }
+        };
         let log = LogRecord {
             revision,
             group: self.first,
@@ -122,10 +131,10 @@ impl<'a> Group<'a> {
         self.history_bytes += log.cost();
         self.batch.put(record::log_key(revision), log.encode());
         self.batch.put(record::data_key(&key, revision), data);
-        let entry = Arc::new(Entry { key: key.clone(), revision, created, bytes, attributes });
+        let entry = Arc::new(Entry { key: key.clone(), revision, created, bytes, attributes, sealing });
         self.pending.insert(key, (kind != EventKind::Deleted).then(|| entry.clone()));
         self.events.push(Arc::new(Event { kind, entry: entry.clone(), previous }));
-        entry
+        Ok(entry)
     }
 
     fn make_durable(
@@ -144,6 +153,7 @@ impl<'a> Group<'a> {
             return Vec::new();
         }
         self.shared.history_grew(self.history_bytes);
+        self.shared.metrics.writes.inc_by(self.events.len() as u64);
         self.shared.publish(std::mem::take(&mut self.events).into_iter())
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::current::Entries;
+use crate::current::{Entries, is_unreadable};
 use crate::{Entry, Key, Range, Revision};
 
 /// A range as it was at one moment; later writes do not change it. Cheap to clone.
@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub revision: Revision,
     entries: Entries,
     range: Range,
+    /// Whether there may be entries in it that cannot be read.
+    has_unreadable: bool,
 }
 
 /// A part of a list.
@@ -27,8 +29,8 @@ pub struct Page {
 }
 
 impl Snapshot {
-    pub(crate) fn new(revision: Revision, entries: Entries, range: Range) -> Self {
-        Self { revision, entries, range }
+    pub(crate) fn new(revision: Revision, entries: Entries, range: Range, has_unreadable: bool) -> Self {
+        Self { revision, entries, range, has_unreadable }
     }
 
     /// The entries, in the order of keys.
@@ -51,6 +53,12 @@ impl Snapshot {
     #[must_use]
     pub fn len(&self) -> usize {
         if self.range.is_whole_resource() { self.entries.len() } else { self.iter().count() }
+    }
+
+    /// An entry whose stored form could not be opened; looked for only where the store knows of any.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&Arc<Entry>> {
+        if self.has_unreadable { self.iter().find(|entry| is_unreadable(entry)) } else { None }
     }
 
     /// Whether there are none.

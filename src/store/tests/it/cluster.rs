@@ -15,7 +15,7 @@ async fn server(way: &Way) -> Store {
     Store::join(Engine::new(way.clone()), options(), peer()).await.unwrap()
 }
 
-async fn servers(count: usize) -> (Engine, Vec<(Way, Store)>) {
+pub(crate) async fn servers(count: usize) -> (Engine, Vec<(Way, Store)>) {
     let engine = memory::new();
     let mut servers = Vec::new();
     for _ in 0..count {
@@ -25,7 +25,7 @@ async fn servers(count: usize) -> (Engine, Vec<(Way, Store)>) {
     (engine, servers)
 }
 
-async fn until_done(store: &Store, name: &str) -> Revision {
+pub(crate) async fn until_done(store: &Store, name: &str) -> Revision {
     let put = async {
         loop {
             match store.commit(key(name), Precondition::Any, Write::Put(value("x"))).await {

@@ -9,7 +9,7 @@ use crate::support::*;
 const HORIZON: Duration = Duration::from_secs(300);
 
 /// A store whose clock stands still and whose compaction looks at it often.
-async fn open_with(engine: &Engine, clock: &HandClock, ring: usize) -> Store {
+pub(crate) async fn open_with(engine: &Engine, clock: &HandClock, ring: usize) -> Store {
     let options = Options {
         clock: Arc::new(clock.clone()),
         horizon: HORIZON,
@@ -21,7 +21,7 @@ async fn open_with(engine: &Engine, clock: &HandClock, ring: usize) -> Store {
 }
 
 /// Lets the compaction's timers run out, and it itself do what is due.
-async fn compacted_to(store: &Store, horizon: Revision) {
+pub(crate) async fn compacted_to(store: &Store, horizon: Revision) {
     for _ in 0..1000 {
         if store.horizon() >= horizon {
             break;

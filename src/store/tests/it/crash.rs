@@ -1,6 +1,7 @@
 //! A process that is killed while it writes: everything it acknowledged is there afterwards.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use store::*;
@@ -44,35 +45,41 @@ async fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_compac
 }
 
 async fn kill_again_and_again(history_limit: u64) {
+    let rounds: usize = std::env::var("COXSWAIN_STORE_KILLS").map_or(3, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
     let mut newest = 1;
-    for round in 0..3 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child_that_writes_until_it_is_killed", "--nocapture"])
-            .env(DIRECTORY, directory.path())
-            .env(HISTORY_LIMIT, history_limit.to_string())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut acknowledged = Vec::new();
-        let (started, mut lines) = (Instant::now(), BufReader::new(child.stdout.take().unwrap()).lines());
-        for line in lines.by_ref().map(Result::unwrap) {
-            acknowledged.push(line);
-            let enough = acknowledged.len() > 500 * (round + 1);
-            if enough || started.elapsed() > Duration::from_secs(60) {
-                break;
-            }
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // What was said before it died counts too; the last line may be cut.
-        acknowledged.extend(lines.map_while(Result::ok));
+    for round in 0..rounds {
+        let acknowledged = kill_under_load(directory.path(), history_limit, 500 * (round % 4 + 1));
         newest = check_acknowledged(directory.path(), &acknowledged, newest).await;
     }
 }
 
+/// Lets a process write until it has acknowledged so many writes, kills it, and gives what it said.
+pub(crate) fn kill_under_load(directory: &Path, history_limit: u64, writes: usize) -> Vec<String> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::child_that_writes_until_it_is_killed", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .env(HISTORY_LIMIT, history_limit.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut acknowledged = Vec::new();
+    let (started, mut lines) = (Instant::now(), BufReader::new(child.stdout.take().unwrap()).lines());
+    for line in lines.by_ref().map(Result::unwrap) {
+        acknowledged.push(line);
+        if acknowledged.len() > writes || started.elapsed() > Duration::from_secs(60) {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What was said before it died counts too; the last line may be cut.
+    acknowledged.extend(lines.map_while(Result::ok));
+    acknowledged
+}
+
 /// Everything said is there, exactly or overwritten later; revisions went on from the round before.
-async fn check_acknowledged(directory: &std::path::Path, lines: &[String], before: Revision) -> Revision {
+async fn check_acknowledged(directory: &Path, lines: &[String], before: Revision) -> Revision {
     let store = open_disk(directory).await.unwrap();
     let mut checked = 0;
     for line in lines {

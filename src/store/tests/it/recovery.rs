@@ -34,11 +34,11 @@ async fn opened_after(change: impl FnOnce(&mut Batch)) -> OpenError {
     Store::open(engine, options()).await.map(drop).unwrap_err()
 }
 
-fn log(revision: Revision) -> Vec<u8> {
+pub(crate) fn log(revision: Revision) -> Vec<u8> {
     [b"l/", &revision.to_be_bytes()[..]].concat()
 }
 
-fn data(name: &str, revision: Revision) -> Vec<u8> {
+pub(crate) fn data(name: &str, revision: Revision) -> Vec<u8> {
     [b"d/", key(name).as_str().as_bytes(), &[0], &(!revision).to_be_bytes()[..]].concat()
 }
 
@@ -77,7 +77,7 @@ async fn damaged_records_are_found() {
 }
 
 /// A store on disk with 400 writes of one batch each, closed.
-async fn many_on_disk(path: &Path) {
+pub(crate) async fn many_on_disk(path: &Path) {
     let store = open_disk(path).await.unwrap();
     for step in 0..400 {
         put(&store, &format!("k{}", step % 10), &"x".repeat(200)).await;
@@ -85,16 +85,16 @@ async fn many_on_disk(path: &Path) {
     store.close().await;
 }
 
-fn journal(path: &Path) -> PathBuf {
+pub(crate) fn journal(path: &Path) -> PathBuf {
     path.join("fjall/0.jnl")
 }
 
 /// Where the journal's last byte that is not zero is.
-fn end(journal: &Path) -> u64 {
+pub(crate) fn end(journal: &Path) -> u64 {
     fs::read(journal).unwrap().iter().rposition(|&byte| byte != 0).unwrap() as u64
 }
 
-fn flip(journal: &Path, at: u64) {
+pub(crate) fn flip(journal: &Path, at: u64) {
     let file = fs::OpenOptions::new().read(true).write(true).open(journal).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();

@@ -12,6 +12,7 @@ suite!(over_tikv, "../it", crate::place::fresh, crate::support::join);
 
 mod engine;
 mod kill;
+mod partition;
 mod place;
 #[path = "../it/support.rs"]
 #[allow(dead_code)] // Other engines' tests use the rest.

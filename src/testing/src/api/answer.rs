@@ -107,7 +107,7 @@ impl Api {
                 && path::is_in(&written.collection, collection)
                 && selects(selector, &written.object)
         });
-        news.map(|written| format!("{}\n", json!({"type": written.change, "object": written.object})))
+        news.map(|written| format!("{{\"type\":\"{}\",\"object\":{}}}\n", written.change, written.object))
             .collect()
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// The ending of a recording's file name; it lies beside the case.
 pub(super) const RECORDED: &str = ".stock.json";
-/// The ending of the list of differences that wait for being mended.
+/// The ending of the list of differences that wait for being mended, or are meant.
 const KNOWN: &str = ".known.yaml";
 
 /// A topic: steps in a namespace of their own.
@@ -31,7 +31,8 @@ struct Block {
 }
 
 /// One request, and what is made of its answer. `${name}` stands for a column of the block's table, `${ns}` for the
-/// topic's namespace, and otherwise for what an earlier step kept.
+/// topic's namespace, and otherwise for what an earlier step kept. An object under the key `...` is spread into what it
+/// stands in.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -78,6 +79,9 @@ struct Known {
     request: String,
     at: Vec<String>,
     why: String,
+    /// It is to stay so.
+    #[serde(default)]
+    meant: bool,
 }
 
 /// Who asks.
@@ -126,12 +130,11 @@ impl Case {
             return Ok(());
         }
         let known: Vec<Known> = serde_saphyr::from_str(&std::fs::read_to_string(path)?)?;
-        for Known { step, request, at, why } in known {
+        for Known { step, request, at, why, meant } in known {
             let found = self.steps.get_mut(step).filter(|found| found.request == request);
             let found = found.with_context(|| format!("{}: step {step} is not {request}", path.display()))?;
-            for place in at {
-                found.known.insert(place, why.clone());
-            }
+            let list = if meant { &mut found.meant } else { &mut found.known };
+            list.extend(at.into_iter().map(|place| (place, why.clone())));
         }
         Ok(())
     }
@@ -171,8 +174,18 @@ pub(super) fn put_in(value: &mut Value, variables: &Map<String, Value>) {
         Value::Array(items) => items.iter_mut().for_each(|item| put_in(item, variables)),
         Value::Object(fields) => {
             fields.values_mut().for_each(|field| put_in(field, variables));
+            spread(fields);
         }
         _ => {}
+    }
+}
+
+/// What the field `...` has, once it is an object, stands beside the other fields or instead of them.
+fn spread(fields: &mut Map<String, Value>) {
+    if fields.get("...").is_some_and(Value::is_object)
+        && let Some(Value::Object(more)) = fields.remove("...")
+    {
+        fields.extend(more);
     }
 }
 
@@ -210,6 +223,15 @@ mod tests {
         let seen: Vec<_> =
             steps.iter().map(|step| (step.request.as_str(), step.body.clone().unwrap())).collect();
         assert_eq!(seen, [("PUT /a/${kept}", json!({"x": 1})), ("PUT /b/${kept}", json!("text"))]);
+    }
+
+    #[test]
+    fn an_object_is_spread_over_the_fields_beside_it() {
+        let case = Case::parse(
+            "topic",
+            "- for: [{more: {b: 2, c: 3}}]\n  steps: [{do: PUT /, body: {a: {b: 1, d: 4, ...: '${more}'}}}]\n",
+        );
+        assert_eq!(case.unwrap().steps[0].body, Some(json!({"a": {"b": 2, "c": 3, "d": 4}})));
     }
 
     #[test]

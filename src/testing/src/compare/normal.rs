@@ -25,6 +25,8 @@ pub(super) struct Normal {
     revisions: Seen,
     addresses: Seen,
     port: String,
+    /// Whether the present step is a dry run: what it draws is never seen again.
+    dry: bool,
 }
 
 /// Values and what stands for each.
@@ -58,11 +60,13 @@ impl Normal {
             revisions: Seen::default(),
             addresses: Seen::default(),
             port: port.to_owned(),
+            dry: false,
         }
     }
 
     /// An answer with everything replaced; `managedFields` stay only where the step asks for them.
     pub(super) fn answer(&mut self, mut answer: Answer, step: &Step) -> Answer {
+        self.dry = step.request.contains("dryRun=All");
         self.value(&mut answer.body, step.managed);
         if step.part {
             by_name(&mut answer.body);
@@ -114,6 +118,9 @@ impl Normal {
     /// Replaces a field that is known by its name; says whether it is one. `of` is the name beside it.
     fn field(&mut self, name: &str, value: &mut Value, of: &str) -> bool {
         match (name, &*value) {
+            ("uid", Value::String(text)) if is_uid(text) && self.dry && self.uids.known(text).is_none() => {
+                *value = format!("uid-{of}-dry").into();
+            }
             ("uid", Value::String(text)) if is_uid(text) => {
                 *value = self.uids.replacement(text, "uid", of).into();
             }
@@ -143,8 +150,11 @@ impl Normal {
     fn text(&mut self, text: &mut String) {
         if is_server_time(text) {
             *text = if text.contains('.') { "<time with fraction>" } else { "<time>" }.to_owned();
-        } else if is_service_address(text) {
-            *text = self.addresses.replacement(text, "address", "");
+        } else if is_drawn_address(text) {
+            *text = match self.addresses.known(text) {
+                None if self.dry => "address-dry".to_owned(),
+                _ => self.addresses.replacement(text, "address", ""),
+            };
         } else if let Some((kind, _)) = text.split_once('=').filter(|(kind, _)| CREDENTIALS.contains(kind)) {
             *text = format!("{kind}=<credential>");
         } else if text.starts_with("-----BEGIN CERTIFICATE") {
@@ -235,10 +245,12 @@ fn is_server_time(text: &str) -> bool {
         })
 }
 
-/// An address that was drawn from the service range; the first is the API's own.
-fn is_service_address(text: &str) -> bool {
-    text.parse::<Ipv4Addr>()
-        .is_ok_and(|address| address.octets().starts_with(&[10, 96]) && text != "10.96.0.1")
+/// An address that was drawn from the service range. The first 256 are for those who ask for one.
+fn is_drawn_address(text: &str) -> bool {
+    text.parse::<Ipv4Addr>().is_ok_and(|address| {
+        let [first, second, third, _] = address.octets();
+        [first, second] == [10, 96] && third != 0
+    })
 }
 
 #[cfg(test)]

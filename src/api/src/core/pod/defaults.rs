@@ -1,6 +1,7 @@
 //! Defaulting of pods and pod templates (upstream: `SetDefaults_Pod`, `SetDefaults_PodSpec` and those of the parts).
 
 mod containers;
+mod image;
 mod volumes;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodAffinityTerm, PodCondition, PodSchedulingGate, PodSpec};
+use k8s_openapi::api::core::v1::{
+    Container, Lifecycle, PodAffinityTerm, PodCondition, PodSchedulingGate, PodSpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use k8s_openapi::jiff::Timestamp;
 use machinery::meta;
@@ -14,8 +16,9 @@ use super::ephemeral::with_container;
 pub(super) fn drop_disabled(spec: &mut PodSpec) {
     spec.scheduling_group = None;
     let drop = |container: &mut Container| {
-        if let Some(lifecycle) = &mut container.lifecycle {
-            lifecycle.stop_signal = None;
+        let had_signal = container.lifecycle.as_mut().and_then(|of| of.stop_signal.take()).is_some();
+        if had_signal && container.lifecycle == Some(Lifecycle::default()) {
+            container.lifecycle = None;
         }
     };
     spec.init_containers.iter_mut().flatten().chain(&mut spec.containers).for_each(drop);

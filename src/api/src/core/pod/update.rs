@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
 
-use super::validate::{annotations_update, validate_pod, validate_tolerations};
+use super::validate::{Allowed, annotations_update, validate_pod, validate_tolerations};
 use super::{SPEC, spec_of};
 use crate::checks::{self, text};
 
@@ -17,10 +17,12 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     let path = Path::new("spec");
     let mut errors = checks::metadata_update(new, old);
     errors.extend(checks::metadata(new));
-    errors.extend(validate_pod(&new.metadata, spec, Some(old_spec), &path));
+    let allowed = Allowed::by(&old.metadata, old_spec);
+    errors.extend(validate_pod(&new.metadata, spec, &allowed, &path));
     let (annotations, old_annotations) =
         (new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
-    errors.extend(annotations_update(annotations, old_annotations, &Path::new("metadata.annotations")));
+    let annotations_path = Path::new("metadata.annotations");
+    errors.extend(annotations_update(annotations, old_annotations, spec, &allowed, &annotations_path));
     let init = |spec: &PodSpec| spec.init_containers.clone().unwrap_or_default();
     let lists = [
         ("containers", spec.containers.clone(), old_spec.containers.len()),
@@ -36,9 +38,11 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     }
     if let Some(error) = validate_deadline(spec, old_spec, &path.child("activeDeadlineSeconds")) {
         errors.push(error);
-        return errors;
+        if spec.active_deadline_seconds.is_some() {
+            return errors;
+        }
     }
-    errors.extend(validate_only_added(spec, old_spec, &path.child("tolerations")));
+    errors.extend(validate_only_added(spec, old_spec, &allowed, &path.child("tolerations")));
     errors.extend(validate_only_opened(spec, old_spec, &path.child("schedulingGates")));
     errors.extend(validate_rest(spec, old_spec, &path));
     errors
@@ -65,7 +69,7 @@ fn validate_deadline(new: &PodSpec, old: &PodSpec, path: &Path) -> Option<Error>
     }
 }
 
-fn validate_only_added(new: &PodSpec, old: &PodSpec, path: &Path) -> ErrorList {
+fn validate_only_added(new: &PodSpec, old: &PodSpec, allowed: &Allowed, path: &Path) -> ErrorList {
     let (new, old) = (new.tolerations.as_deref(), old.tolerations.as_deref());
     let (new, old) = (new.unwrap_or_default(), old.unwrap_or_default());
     let is_kept = |old: &Toleration| {
@@ -75,7 +79,7 @@ fn validate_only_added(new: &PodSpec, old: &PodSpec, path: &Path) -> ErrorList {
         let detail = "existing toleration can not be modified except its tolerationSeconds";
         return vec![Error::forbidden(path, detail)];
     }
-    validate_tolerations(new, path)
+    validate_tolerations(new, allowed, path)
 }
 
 fn validate_only_opened(new: &PodSpec, old: &PodSpec, path: &Path) -> ErrorList {

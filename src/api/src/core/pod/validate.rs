@@ -2,7 +2,9 @@
 //! which upstream looks.
 
 mod affinity;
+mod allowed;
 mod annotations;
+mod claim_template;
 mod containers;
 mod environment;
 mod ephemeral;
@@ -14,6 +16,7 @@ mod probes;
 mod projected;
 mod scheduling;
 mod security;
+mod tolerations;
 mod volume_sources;
 mod volumes;
 mod windows;
@@ -31,7 +34,8 @@ use super::aggregate;
 use crate::checks::{self, text};
 use crate::core::resources;
 
-pub(super) use annotations::{annotations, annotations_update};
+pub(super) use allowed::Allowed;
+pub(super) use annotations::{annotations, annotations_update, profiles};
 pub(super) use scheduling::validate_tolerations;
 pub(super) use security::validate_app_armor as app_armor_profile;
 
@@ -56,17 +60,26 @@ pub(super) struct Scope<'a> {
     pub(super) claims: BTreeSet<&'a str>,
     /// Whether the containers' users are the host's.
     pub(super) host_users: bool,
+    /// What may stay.
+    pub(super) allowed: &'a Allowed,
 }
 
-/// Errors of a pod, which replaces `old` if it is an update: annotations, spec, and what holds for pods only.
+impl Scope<'_> {
+    fn terms(&self) -> resources::Terms<'_> {
+        resources::Terms { claims: &self.claims, fractions: self.allowed.indivisible_huge_pages }
+    }
+}
+
+/// Errors of a pod: annotations, spec, and what holds for pods only.
 pub(super) fn validate_pod(
     metadata: &ObjectMeta,
     spec: &PodSpec,
-    old: Option<&PodSpec>,
+    allowed: &Allowed,
     path: &Path,
 ) -> ErrorList {
-    let mut errors = annotations(metadata.annotations.as_ref(), spec, &Path::new("metadata.annotations"));
-    errors.extend(validate_spec(spec, old, path, Of::Pod(metadata)));
+    let annotations_path = Path::new("metadata.annotations");
+    let mut errors = annotations(metadata.annotations.as_ref(), spec, allowed, &annotations_path);
+    errors.extend(validate_spec(spec, allowed, path, Of::Pod(metadata)));
     if text(&spec.service_account_name).is_empty() {
         errors.extend(projected::validate_no_tokens(spec, &path.child("volumes")));
     }
@@ -82,14 +95,26 @@ fn lists<'a>(spec: &'a PodSpec, path: &Path) -> [(&'a [Container], Path); 2] {
     [(&spec.containers, path.child("containers")), (init, path.child("initContainers"))]
 }
 
-/// Errors of a spec that has been defaulted. What older servers took in `old` may stay.
-pub(super) fn validate_spec(spec: &PodSpec, old: Option<&PodSpec>, path: &Path, of: Of<'_>) -> ErrorList {
+/// All containers with their paths, in the order in which upstream visits them.
+pub(super) fn containers_with_paths(spec: &PodSpec, path: &Path) -> Vec<(Container, Path)> {
+    let [main, init] = lists(spec, path);
+    let ephemeral: Vec<Container> =
+        spec.ephemeral_containers.iter().flatten().map(super::ephemeral::as_container).collect();
+    let lists = [init, main, (&ephemeral, path.child("ephemeralContainers"))];
+    let indexed = lists.iter().flat_map(|(list, path)| {
+        list.iter().enumerate().map(|(index, container)| (container.clone(), path.index(index)))
+    });
+    indexed.collect()
+}
+
+/// Errors of a spec that has been defaulted.
+pub(super) fn validate_spec(spec: &PodSpec, allowed: &Allowed, path: &Path, of: Of<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     if spec.termination_grace_period_seconds.is_none() {
         errors.push(Error::required(&path.child("terminationGracePeriodSeconds"), ""));
     }
     let list = spec.volumes.as_deref().unwrap_or_default();
-    let (volumes, volume_errors) = volumes::validate(list, of, &path.child("volumes"));
+    let (volumes, volume_errors) = volumes::validate(list, of, allowed, &path.child("volumes"));
     errors.extend(volume_errors);
     let claims = spec.resource_claims.as_deref().unwrap_or_default();
     errors.extend(validate_claims(claims, &path.child("resourceClaims")));
@@ -98,9 +123,10 @@ pub(super) fn validate_spec(spec: &PodSpec, old: Option<&PodSpec>, path: &Path, 
         volumes,
         claims: claims.iter().map(|claim| claim.name.as_str()).filter(|name| !name.is_empty()).collect(),
         host_users: spec.host_users.unwrap_or(true),
+        allowed,
     };
     errors.extend(containers::validate(&scope, &path.child("containers")));
-    errors.extend(containers::validate_init(&scope, old, &path.child("initContainers")));
+    errors.extend(containers::validate_init(&scope, &path.child("initContainers")));
     errors.extend(ephemeral::validate(&scope, &path.child("ephemeralContainers")));
     errors.extend(validate_resources(&scope, &path.child("resources")));
     errors.extend(network::validate_host_ports(spec, of, &path.child("containers")));
@@ -108,19 +134,23 @@ pub(super) fn validate_spec(spec: &PodSpec, old: Option<&PodSpec>, path: &Path, 
     errors.extend(checks::one_of(restart_policy, RESTART_POLICIES, &path.child("restartPolicy")));
     errors.extend(checks::one_of(spec.dns_policy.as_deref(), DNS_POLICIES, &path.child("dnsPolicy")));
     errors.extend(meta::validate_labels(spec.node_selector.as_ref(), &path.child("nodeSelector")));
-    errors.extend(security::validate_pod(spec, old, &path.child("securityContext")));
+    errors.extend(security::validate_pod(spec, allowed, &path.child("securityContext")));
     if let Some(affinity) = &spec.affinity {
-        errors.extend(affinity::validate(affinity, &path.child("affinity")));
+        errors.extend(affinity::validate(affinity, allowed, &path.child("affinity")));
     }
     errors.extend(network::validate_dns(spec, &path.child("dnsConfig")));
     errors.extend(scheduling::validate_gates(spec, path));
     let constraints = spec.topology_spread_constraints.as_deref().unwrap_or_default();
-    errors.extend(scheduling::validate_spread(constraints, &path.child("topologySpreadConstraints")));
+    errors.extend(scheduling::validate_spread(
+        constraints,
+        allowed,
+        &path.child("topologySpreadConstraints"),
+    ));
     errors.extend(windows::validate_host_process(spec, path));
     errors.extend(network::validate_host_users(&scope, path));
     errors.extend(network::validate_host_name_override(spec, &path.child("hostnameOverride")));
     errors.extend(validate_names(spec, path));
-    errors.extend(validate_rest(spec, path));
+    errors.extend(validate_rest(&scope, path));
     errors.extend(environment::validate_file_volumes(spec, path));
     errors
 }
@@ -166,7 +196,7 @@ fn validate_resources(scope: &Scope<'_>, path: &Path) -> ErrorList {
         let detail = "claims may not be set for Resources at pod-level";
         errors.push(Error::forbidden(&path.child("claims"), detail));
     }
-    errors.extend(resources::validate_pod(requirements, &scope.claims, path));
+    errors.extend(resources::validate_pod(requirements, &scope.terms(), path));
     let empty = Default::default();
     let requests = requirements.requests.as_ref().unwrap_or(&empty);
     for (name, aggregated) in aggregate::requests(scope.spec) {
@@ -226,9 +256,10 @@ fn validate_names(spec: &PodSpec, path: &Path) -> ErrorList {
     errors
 }
 
-fn validate_rest(spec: &PodSpec, path: &Path) -> ErrorList {
+fn validate_rest(scope: &Scope<'_>, path: &Path) -> ErrorList {
+    let spec = scope.spec;
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
-    let mut errors = validate_tolerations(tolerations, &path.child("tolerations"));
+    let mut errors = validate_tolerations(tolerations, scope.allowed, &path.child("tolerations"));
     let aliases = spec.host_aliases.as_deref().unwrap_or_default();
     errors.extend(network::validate_host_aliases(aliases, &path.child("hostAliases")));
     let class = text(&spec.priority_class_name);
@@ -245,11 +276,8 @@ fn validate_rest(spec: &PodSpec, path: &Path) -> ErrorList {
     if let Some(overhead) = &spec.overhead {
         let limits = Some(overhead.clone());
         let requirements = ResourceRequirements { limits, ..Default::default() };
-        errors.extend(resources::validate_container(
-            &requirements,
-            &BTreeSet::new(),
-            &path.child("overhead"),
-        ));
+        let terms = resources::Terms { claims: &BTreeSet::new(), ..scope.terms() };
+        errors.extend(resources::validate_container(&requirements, &terms, &path.child("overhead")));
     }
     if let Some(os) = &spec.os {
         errors.extend(operating_system::validate(&os.name, spec, path));

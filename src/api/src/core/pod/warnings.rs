@@ -1,38 +1,35 @@
 //! Warnings about what is valid but hardly meant (upstream: `pkg/api/pod/warnings.go`).
 
+mod nodes;
+mod overlaps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Affinity, Container, ContainerPort, PodSpec, Volume};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::Path;
 use machinery::quantity::Quantity;
 
-use super::app_armor;
+use super::{app_armor, validate};
 use crate::checks::{self, text};
+
+const BYTES: &[&str] = &["memory", "ephemeral-storage"];
 
 /// Warnings about a pod (`at` is the root) or about a template (`at` is its path).
 pub(super) fn of(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String> {
     let path = at.child("spec");
-    let mut warnings = annotations(metadata, &at.child("metadata.annotations"));
-    for (index, constraint) in spec.topology_spread_constraints.iter().flatten().enumerate() {
-        if constraint.label_selector.is_none() {
-            let path = path.child("topologySpreadConstraints").index(index).child("labelSelector");
-            warnings.push(format!("{path}: a null labelSelector results in matching no pod"));
-        }
-    }
+    let mut warnings = nodes::of(spec, &path);
+    warnings.extend(annotations(metadata, &at.child("metadata.annotations")));
     for (index, volume) in spec.volumes.iter().flatten().enumerate() {
         warnings.extend(volume_warnings(volume, &path.child("volumes").index(index)));
     }
-    for volume in spec.volumes.iter().flatten() {
-        let projected = volume.projected.as_ref();
-        if projected.is_some_and(|projected| projected.sources.as_ref().is_none_or(Vec::is_empty)) {
-            warnings.push(format!("volume {:?} (Projected) has no sources provided", volume.name));
-        }
-    }
+    warnings.extend(overlaps::of(spec.volumes.as_deref().unwrap_or_default()));
     warnings.extend(lists(spec, &path));
-    warnings.extend(profiles(metadata, spec, at));
-    let containers = containers(spec, &path);
+    warnings.extend(seccomp_of_pod(metadata, spec, at));
+    let containers = validate::containers_with_paths(spec, &path);
     for (container, path) in &containers {
+        warnings.extend(profiles(container, metadata, spec, at));
         warnings.extend(container_warnings(container, path));
     }
     warnings.extend(port_warnings(&containers));
@@ -45,35 +42,35 @@ pub(super) fn of(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String
     warnings
 }
 
-/// Security profiles given by annotation only. A pod's own AppArmor annotations have been taken over by then.
-fn profiles(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String> {
-    let Some(given) = &metadata.annotations else { return vec![] };
-    let path = at.child("metadata.annotations");
-    let of_pod = spec.security_context.as_ref();
-    let seccomp = |key: &str| {
-        let path = path.key(key);
-        let is_given = given.contains_key(key);
-        is_given
-            .then(|| format!("{path}: non-functional in v1.27+; use the \"seccompProfile\" field instead"))
-    };
+/// A seccomp profile given by annotation only.
+fn seccomp(key: &str, metadata: &ObjectMeta, at: &Path) -> Option<String> {
+    let is_given = metadata.annotations.as_ref().is_some_and(|given| given.contains_key(key));
+    let path = at.child("metadata.annotations").key(key);
+    is_given.then(|| format!("{path}: non-functional in v1.27+; use the \"seccompProfile\" field instead"))
+}
+
+fn seccomp_of_pod(metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Option<String> {
+    let context = spec.security_context.as_ref();
+    let has_field = context.is_some_and(|context| context.seccomp_profile.is_some());
+    seccomp("seccomp.security.alpha.kubernetes.io/pod", metadata, at).filter(|_| !has_field)
+}
+
+/// Profiles of a container given by annotation only. A pod's own AppArmor annotations have been taken over by then.
+fn profiles(container: &Container, metadata: &ObjectMeta, spec: &PodSpec, at: &Path) -> Vec<String> {
+    let context = container.security_context.as_ref();
     let mut warnings = vec![];
-    if of_pod.is_none_or(|context| context.seccomp_profile.is_none()) {
-        warnings.extend(seccomp("seccomp.security.alpha.kubernetes.io/pod"));
+    if context.is_none_or(|context| context.seccomp_profile.is_none()) {
+        let key = format!("container.seccomp.security.alpha.kubernetes.io/{}", container.name);
+        warnings.extend(seccomp(&key, metadata, at));
     }
-    for (container, _) in containers(spec, at) {
-        let context = container.security_context.as_ref();
-        if context.is_none_or(|context| context.seccomp_profile.is_none()) {
-            let key = format!("container.seccomp.security.alpha.kubernetes.io/{}", container.name);
-            warnings.extend(seccomp(&key));
-        }
-        let key = format!("{}{}", app_armor::PREFIX, container.name);
-        let is_template = *at != Path::root();
-        let Some(annotation) = given.get(&key).filter(|_| is_template) else { continue };
-        let of_pod = of_pod.and_then(|context| context.app_armor_profile.as_ref());
-        let says_the_same = of_pod.is_some() && of_pod == app_armor::profile_of(annotation).as_ref();
-        if context.is_none_or(|context| context.app_armor_profile.is_none()) && !says_the_same {
-            warnings.push(app_armor::deprecation(&path.key(&key)));
-        }
+    let is_template = *at != Path::root();
+    let key = format!("{}{}", app_armor::PREFIX, container.name);
+    let given = metadata.annotations.as_ref().and_then(|given| given.get(&key));
+    let Some(annotation) = given.filter(|_| is_template) else { return warnings };
+    let of_pod = spec.security_context.as_ref().and_then(|context| context.app_armor_profile.as_ref());
+    let says_the_same = of_pod.is_some() && of_pod == app_armor::profile_of(annotation).as_ref();
+    if context.is_none_or(|context| context.app_armor_profile.is_none()) && !says_the_same {
+        warnings.push(app_armor::deprecation(&at.child("metadata.annotations").key(&key)));
     }
     warnings
 }
@@ -115,13 +112,6 @@ fn terms(affinity: &Affinity, path: &Path) -> Vec<String> {
     warnings
 }
 
-fn containers<'a>(spec: &'a PodSpec, path: &Path) -> Vec<(&'a Container, Path)> {
-    let init = spec.init_containers.iter().flatten().enumerate();
-    let init = init.map(|(index, container)| (container, path.child("initContainers").index(index)));
-    let main = spec.containers.iter().enumerate();
-    init.chain(main.map(|(index, container)| (container, path.child("containers").index(index)))).collect()
-}
-
 /// Annotations that have become fields, by the whole key.
 const DEPRECATED: &[(&str, &str)] = &[
     (
@@ -158,7 +148,16 @@ fn volume_warnings(volume: &Volume, path: &Path) -> Vec<String> {
         (volume.rbd.is_some(), "rbd", "deprecated in v1.28, non-functional in v1.31+"),
     ];
     let gone = gone.into_iter().filter(|(is_used, _, _)| *is_used);
-    gone.map(|(_, name, message)| format!("{}: {message}", path.child(name))).collect()
+    let mut warnings: Vec<String> =
+        gone.map(|(_, name, message)| format!("{}: {message}", path.child(name))).collect();
+    let claim = volume.ephemeral.as_ref().and_then(|source| source.volume_claim_template.as_ref());
+    if let Some(resources) = claim.and_then(|claim| claim.spec.resources.as_ref()) {
+        let path = path.child("ephemeral.volumeClaimTemplate.spec.resources");
+        for (list, name) in [(&resources.requests, "requests"), (&resources.limits, "limits")] {
+            warnings.extend(list.iter().flat_map(|list| fractional(list, &["storage"], &path.child(name))));
+        }
+    }
+    warnings
 }
 
 /// Lists whose items should differ.
@@ -172,26 +171,22 @@ fn lists(spec: &PodSpec, path: &Path) -> Vec<String> {
         }
     }
     let mut seen = BTreeSet::new();
-    for (index, secret) in spec.image_pull_secrets.iter().flatten().enumerate() {
-        let path = path.child("imagePullSecrets").index(index).child("name");
-        if !seen.insert(secret.name.as_str()) {
-            warnings.push(format!("{path}: duplicate name {:?}", secret.name));
-        }
-        if secret.name.is_empty() {
-            warnings.push(format!("{path}: invalid empty name \"\""));
-        }
-    }
-    warnings.extend(spec.overhead.iter().flat_map(|overhead| fractional(overhead, &path.child("overhead"))));
+    let secrets = || spec.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str()).enumerate();
+    let path_of = |index| path.child("imagePullSecrets").index(index).child("name");
+    let repeated = secrets().filter(|(_, name)| !seen.insert(*name));
+    warnings.extend(repeated.map(|(index, name)| format!("{}: duplicate name {name:?}", path_of(index))));
+    let unnamed = secrets().filter(|(_, name)| name.is_empty());
+    warnings.extend(unnamed.map(|(index, _)| format!("{}: invalid empty name \"\"", path_of(index))));
+    let overhead = spec.overhead.iter();
+    warnings.extend(overhead.flat_map(|overhead| fractional(overhead, BYTES, &path.child("overhead"))));
     warnings
 }
 
-fn fractional(
-    amounts: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>,
-    path: &Path,
-) -> Vec<String> {
-    let bytes = ["memory", "ephemeral-storage"].into_iter();
+/// Fractions of the resources that are counted in bytes.
+fn fractional(amounts: &BTreeMap<String, Text>, bytes: &[&str], path: &Path) -> Vec<String> {
+    let bytes = bytes.iter().copied();
     let parsed = bytes.filter_map(|name| Some((name, Quantity::parse(&amounts.get(name)?.0).ok()?)));
-    let fractions = parsed.filter(|(_, amount)| amount.milli_value() % 1000 != 0);
+    let fractions = parsed.filter(|(_, amount)| amount.wrapping_milli_value() % 1000 != 0);
     fractions
         .map(|(name, amount)| {
             format!("{}: fractional byte value \"{amount}\" is invalid, must be an integer", path.key(name))
@@ -202,9 +197,11 @@ fn fractional(
 fn container_warnings(container: &Container, path: &Path) -> Vec<String> {
     let mut warnings = vec![];
     if let Some(resources) = &container.resources {
-        for (list, name) in [(&resources.limits, "limits"), (&resources.requests, "requests")] {
-            let path = path.child("resources").child(name);
-            warnings.extend(list.iter().flat_map(|list| fractional(list, &path)));
+        for bytes in BYTES.chunks(1) {
+            for (list, name) in [(&resources.limits, "limits"), (&resources.requests, "requests")] {
+                let path = path.child("resources").child(name);
+                warnings.extend(list.iter().flat_map(|list| fractional(list, bytes, &path)));
+            }
         }
     }
     let mut seen = BTreeSet::new();
@@ -226,13 +223,14 @@ fn container_warnings(container: &Container, path: &Path) -> Vec<String> {
     warnings
 }
 
-fn port_warnings(containers: &[(&Container, Path)]) -> Vec<String> {
+fn port_warnings(containers: &[(Container, Path)]) -> Vec<String> {
     let mut ports: Vec<(&ContainerPort, Path)> = vec![];
     let mut warnings = vec![];
     let mut repeated = vec![];
     for (container, path) in containers {
         for (index, port) in container.ports.iter().flatten().enumerate() {
             let path = path.child("ports").index(index);
+            warnings.extend(host_ip_alone(port, &path));
             warnings.extend(ports.iter().filter_map(|(other, at)| collision(port, other, &path, at)));
             let name = text(&port.name);
             let first = ports.iter().find(|(other, _)| !name.is_empty() && text(&other.name) == name);
@@ -244,6 +242,18 @@ fn port_warnings(containers: &[(&Container, Path)]) -> Vec<String> {
     }
     warnings.extend(repeated);
     warnings
+}
+
+/// Upstream shows the port as Go does.
+fn host_ip_alone(port: &ContainerPort, path: &Path) -> Option<String> {
+    let ip = text(&port.host_ip);
+    let is_alone = !ip.is_empty() && port.host_port.unwrap_or(0) == 0;
+    let (name, protocol, number) = (text(&port.name), text(&port.protocol), port.container_port);
+    is_alone.then(|| {
+        format!(
+            "{path}: hostIP set without hostPort: {{Name:{name} HostPort:0 ContainerPort:{number} Protocol:{protocol} HostIP:{ip}}}"
+        )
+    })
 }
 
 fn collision(port: &ContainerPort, other: &ContainerPort, path: &Path, at: &Path) -> Option<String> {

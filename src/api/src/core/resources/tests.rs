@@ -3,7 +3,8 @@ use super::*;
 #[track_caller]
 fn check(json: &str, expected: &[&str]) {
     let requirements: ResourceRequirements = serde_json::from_str(json).unwrap();
-    let errors = validate_container(&requirements, &BTreeSet::new(), &Path::new("resources"));
+    let terms = Terms { claims: &BTreeSet::new(), fractions: false };
+    let errors = validate_container(&requirements, &terms, &Path::new("resources"));
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(texts, expected);
 }

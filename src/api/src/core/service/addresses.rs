@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::ServiceSpec;
+use machinery::field::{Error, ErrorList, Path};
 
+use super::validate::cluster_ips as allocation;
 use super::{cluster_ips, is_externally_accessible, needs_health_check, type_of};
 use crate::checks::{self, text};
 
@@ -101,12 +103,18 @@ fn keep_node_ports(new: &mut ServiceSpec, old: &ServiceSpec) {
     }
 }
 
-/// Brings `clusterIP` and `clusterIPs` in line and completes the address families.
-pub(super) fn prepare(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
+/// Brings `clusterIP` and `clusterIPs` in line and completes the address families, where nothing is wrong with them; the
+/// answer says whether that is so.
+pub(super) fn prepare(new: &mut ServiceSpec, old: Option<&ServiceSpec>) -> bool {
     normalize(new, old);
-    if needs_cluster_ip(new) {
-        init_families(new, old);
+    let mut completed = new.clone();
+    let is_right = init_families(&mut completed, old).is_empty();
+    if is_right {
+        *new = completed;
+    } else if old.is_none() {
+        new.ip_family_policy = completed.ip_family_policy;
     }
+    is_right
 }
 
 fn normalize(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
@@ -126,45 +134,99 @@ fn normalize(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
     }
 }
 
-/// The cluster has IPv4 only. A headless service without selector takes whatever its endpoints have.
-fn init_families(new: &mut ServiceSpec, old: Option<&ServiceSpec>) {
+/// Completes policy and families, or says what is wrong with them; each check is only made where the ones before it find
+/// nothing. The cluster has IPv4 only. A headless service without selector takes whatever its endpoints have.
+pub(super) fn init_families(new: &mut ServiceSpec, old: Option<&ServiceSpec>) -> ErrorList {
+    if !needs_cluster_ip(new) || old.is_some_and(|old| is_settled(new, old)) {
+        return vec![];
+    }
     let has_no_pods = text(&new.cluster_ip) == "None" && new.selector.as_ref().is_none_or(BTreeMap::is_empty);
     if new.ip_family_policy.is_none() {
         let policy = if has_no_pods { REQUIRE_DUAL_STACK } else { SINGLE_STACK };
         let old_policy = old.and_then(|old| old.ip_family_policy.clone());
         new.ip_family_policy = Some(old_policy.unwrap_or_else(|| policy.to_owned()));
     }
-    let is_single = new.ip_family_policy.as_deref() == Some(SINGLE_STACK);
-    if let (true, Some(old)) = (is_single, old) {
+    let path = Path::new("spec");
+    let errors = allocation::validate(new, old, &path);
+    if !errors.is_empty() {
+        return errors;
+    }
+    if let Some(old) = old {
         release_secondary(new, old);
     }
-    let given = cluster_ips(new).to_vec();
+    let mut errors = allocation::validate_policy(new, old, &path);
+    errors.extend(infer_families(new, &path));
+    if !errors.is_empty() {
+        return errors;
+    }
     let families = new.ip_families.get_or_insert_default();
-    for (index, ip) in given.iter().enumerate().take_while(|(_, ip)| *ip != "None") {
-        if index >= families.len() && family_of(ip) == Some("IPv4") {
-            families.push("IPv4".to_owned());
-        }
+    if has_no_pods {
+        add_families(families, text(&new.ip_family_policy) == SINGLE_STACK);
+        return vec![];
     }
-    if families.is_empty() {
-        families.push("IPv4".to_owned());
+    let errors = allocation::validate_families(new, &path);
+    if errors.is_empty() && families_of(new).is_empty() {
+        new.ip_families = Some(vec!["IPv4".to_owned()]);
     }
-    if has_no_pods && !is_single && families.len() == 1 {
-        let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
-        families.push(other.to_owned());
-    }
+    errors
+}
+
+/// Whether nothing is to be allocated or released: a service that merely prefers two families keeps what it has.
+fn is_settled(new: &ServiceSpec, old: &ServiceSpec) -> bool {
+    let prefers = |policy: &Option<String>| policy.as_deref() == Some("PreferDualStack");
+    let has_addresses = matches!(type_of(new), "ClusterIP" | "NodePort" | "LoadBalancer");
+    type_of(new) == type_of(old)
+        && has_addresses
+        && prefers(&new.ip_family_policy)
+        && (old.ip_family_policy.is_none() || prefers(&old.ip_family_policy))
+        && cluster_ips(new) == cluster_ips(old)
+        && families_of(new) == families_of(old)
+}
+
+fn families_of(spec: &ServiceSpec) -> &[String] {
+    spec.ip_families.as_deref().unwrap_or_default()
 }
 
 /// A service that becomes single-stack gives up what it had of the second family.
 fn release_secondary(new: &mut ServiceSpec, old: &ServiceSpec) {
-    if same_cluster_ips(new, old)
-        && let Some(ips) = &mut new.cluster_ips
-    {
+    if text(&new.ip_family_policy) != SINGLE_STACK {
+        return;
+    }
+    let (keeps_ips, keeps_families) =
+        (cluster_ips(new) == cluster_ips(old), families_of(new) == families_of(old));
+    if let (true, Some(ips)) = (keeps_ips, &mut new.cluster_ips) {
         ips.truncate(1);
     }
-    if new.ip_families == old.ip_families
-        && let Some(families) = &mut new.ip_families
-    {
+    if let (true, Some(families)) = (keeps_families, &mut new.ip_families) {
         families.truncate(1);
+    }
+}
+
+/// Families of addresses that are given without one.
+fn infer_families(new: &mut ServiceSpec, path: &Path) -> ErrorList {
+    let ips = cluster_ips(new).to_vec();
+    let families = new.ip_families.get_or_insert_default();
+    let mut errors = ErrorList::new();
+    for (index, ip) in ips.iter().enumerate().take_while(|(_, ip)| *ip != "None") {
+        match family_of(ip) {
+            _ if index < families.len() => {}
+            Some("IPv4") => families.push("IPv4".to_owned()),
+            other => {
+                let detail = format!("{} is not configured on this cluster", other.unwrap_or("unknown"));
+                errors.push(Error::invalid(&path.child("clusterIPs").index(index), &ips, detail));
+            }
+        }
+    }
+    errors
+}
+
+fn add_families(families: &mut Vec<String>, is_single: bool) {
+    if families.is_empty() {
+        families.push("IPv4".to_owned());
+    }
+    if !is_single && families.len() == 1 {
+        let other = if families[0] == "IPv4" { "IPv6" } else { "IPv4" };
+        families.push(other.to_owned());
     }
 }
 

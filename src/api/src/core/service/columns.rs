@@ -69,7 +69,5 @@ fn balancer(service: &Service) -> Vec<String> {
 }
 
 fn selector(spec: &ServiceSpec) -> String {
-    let pairs: Vec<String> =
-        spec.selector.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
-    if pairs.is_empty() { NONE.to_owned() } else { pairs.join(",") }
+    cells::labels(spec.selector.as_ref())
 }

@@ -1,6 +1,6 @@
 //! Validation of services (upstream: `validateService`, `ValidateServiceUpdate`).
 
-mod cluster_ips;
+pub(super) mod cluster_ips;
 mod ports;
 
 use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServiceSpec};
@@ -11,8 +11,6 @@ use super::{
     HINTS_ANNOTATION, MODE_ANNOTATION, is_externally_accessible, is_headless, needs_health_check, type_of,
 };
 use crate::checks::{self, text};
-
-pub(super) use cluster_ips::validate_allocation;
 
 const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const SOURCE_RANGES_ANNOTATION: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
@@ -30,14 +28,15 @@ pub(super) fn validate(service: &Service, old: Option<&Service>) -> ErrorList {
     errors.extend(ports::validate(spec, &path.child("ports")));
     errors.extend(meta::validate_labels(spec.selector.as_ref(), &path.child("selector")));
     errors.extend(validate_affinity(spec, &path));
-    errors.extend(cluster_ips::validate(spec, &path));
+    let old_spec = old.and_then(|old| old.spec.as_ref());
+    errors.extend(cluster_ips::validate(spec, old_spec, &path));
     for (index, ip) in spec.external_ips.iter().flatten().enumerate() {
         errors.extend(validate_external_ip(ip, old, &path.child("externalIPs").index(index)));
     }
     errors.extend(checks::one_of(spec.type_.as_deref(), TYPES, &path.child("type")));
     errors.extend(ports::validate_node_ports(spec, &path.child("ports")));
     errors.extend(ports::validate_unique(spec, &path.child("ports")));
-    errors.extend(validate_source_ranges(service, spec, &path));
+    errors.extend(validate_source_ranges(service, spec, old, &path));
     errors.extend(validate_load_balancer(spec, &path));
     errors.extend(validate_traffic(spec, &path));
     errors
@@ -113,14 +112,20 @@ fn validate_affinity_seconds(seconds: Option<i32>, path: &Path) -> Option<Error>
 
 fn validate_external_ip(ip: &str, old: Option<&Service>, path: &Path) -> ErrorList {
     let old = old.and_then(|old| old.spec.as_ref()?.external_ips.as_ref());
-    let is_kept = old.is_some_and(|old| old.iter().any(|old| old == ip));
-    let errors = if is_kept { vec![] } else { checks::legacy_ip(ip, path) };
+    let errors = checks::kept_ip(ip, old.into_iter().flatten().map(String::as_str), path);
     if errors.is_empty() { checks::endpoint_ip(ip, path) } else { errors }
 }
 
-fn validate_source_ranges(service: &Service, spec: &ServiceSpec, path: &Path) -> ErrorList {
+fn validate_source_ranges(
+    service: &Service,
+    spec: &ServiceSpec,
+    old: Option<&Service>,
+    path: &Path,
+) -> ErrorList {
     let ranges = spec.load_balancer_source_ranges.as_deref().unwrap_or_default();
-    let annotation = service.metadata.annotations.as_ref().and_then(|all| all.get(SOURCE_RANGES_ANNOTATION));
+    let annotation = source_ranges_annotation(service);
+    let old_ranges = old.and_then(|old| old.spec.as_ref()?.load_balancer_source_ranges.as_deref());
+    let old_ranges = || old_ranges.into_iter().flatten().map(|range| range.trim());
     let is_balancer = type_of(spec) == "LoadBalancer";
     let mut errors = ErrorList::new();
     if !ranges.is_empty() {
@@ -129,17 +134,23 @@ fn validate_source_ranges(service: &Service, spec: &ServiceSpec, path: &Path) ->
             errors.push(Error::forbidden(&path, ONLY_LOAD_BALANCER));
         }
         for (index, range) in ranges.iter().enumerate() {
-            errors.extend(checks::legacy_cidr(range.trim(), &path.index(index)));
+            errors.extend(checks::kept_cidr(range.trim(), old_ranges(), &path.index(index)));
         }
     } else if let Some(annotation) = annotation {
         let path = Path::new("metadata.annotations").key(SOURCE_RANGES_ANNOTATION);
         if !is_balancer {
             errors.push(Error::forbidden(&path, ONLY_LOAD_BALANCER));
         }
-        let ranges = annotation.split(',').map(str::trim).filter(|_| !annotation.trim().is_empty());
+        let is_kept = old.and_then(source_ranges_annotation) == Some(annotation);
+        let is_looked_at = !is_kept && !annotation.trim().is_empty();
+        let ranges = annotation.split(',').map(str::trim).filter(|_| is_looked_at);
         errors.extend(ranges.flat_map(|range| checks::legacy_cidr(range, &path)));
     }
     errors
+}
+
+fn source_ranges_annotation(service: &Service) -> Option<&String> {
+    service.metadata.annotations.as_ref()?.get(SOURCE_RANGES_ANNOTATION)
 }
 
 fn validate_load_balancer(spec: &ServiceSpec, path: &Path) -> ErrorList {
@@ -178,7 +189,8 @@ fn validate_traffic(spec: &ServiceSpec, path: &Path) -> ErrorList {
     }
     if let Some(distribution) = &spec.traffic_distribution {
         let supported = &["PreferClose", "PreferSameZone", "PreferSameNode"];
-        errors.extend(checks::supported_only(distribution, supported, &path.child("trafficDistribution")));
+        let wrong = checks::supported_only(distribution, supported, &path.child("trafficDistribution"));
+        errors.extend(wrong.into_iter().map(Error::plain));
     }
     errors
 }
@@ -191,7 +203,7 @@ fn validate_external_traffic(spec: &ServiceSpec, path: &Path) -> ErrorList {
         errors.extend(checks::one_of(Some(policy), &["Cluster", "Local"], &policy_path));
     } else if !policy.is_empty() {
         let detail = "may only be set for externally-accessible services";
-        errors.push(Error::invalid(&policy_path, policy, detail));
+        errors.push(Error::invalid(&policy_path, policy, detail).named());
     }
     let port = spec.health_check_node_port.unwrap_or_default();
     let port_path = path.child("healthCheckNodePort");
@@ -227,9 +239,9 @@ pub(super) fn validate_change(new: &Service, old: &Service) -> ErrorList {
 }
 
 /// Errors of a service's status.
-pub(super) fn validate_status(service: &Service) -> ErrorList {
-    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
-    let ingress = balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default();
+pub(super) fn validate_status(service: &Service, old: &Service) -> ErrorList {
+    let ingress = ingress_of(service);
+    let kept: Vec<&str> = ingress_of(old).iter().map(|old| text(&old.ip)).collect();
     let path = Path::new("status.loadBalancer.ingress");
     let is_balancer = service.spec.as_ref().map(type_of) == Some("LoadBalancer");
     if !is_balancer && !ingress.is_empty() {
@@ -238,15 +250,20 @@ pub(super) fn validate_status(service: &Service) -> ErrorList {
     ingress
         .iter()
         .enumerate()
-        .flat_map(|(index, point)| validate_ingress(point, &path.index(index)))
+        .flat_map(|(index, point)| validate_ingress(point, &kept, &path.index(index)))
         .collect()
 }
 
-fn validate_ingress(ingress: &LoadBalancerIngress, path: &Path) -> ErrorList {
+fn ingress_of(service: &Service) -> &[LoadBalancerIngress] {
+    let balancer = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    balancer.and_then(|balancer| balancer.ingress.as_deref()).unwrap_or_default()
+}
+
+fn validate_ingress(ingress: &LoadBalancerIngress, kept: &[&str], path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let ip = text(&ingress.ip);
     if !ip.is_empty() {
-        errors.extend(checks::legacy_ip(ip, &path.child("ip")));
+        errors.extend(checks::kept_ip(ip, kept.iter().copied(), &path.child("ip")));
     }
     let mode_path = path.child("ipMode");
     match &ingress.ip_mode {

@@ -27,39 +27,74 @@ impl<'a> Generator<'a> {
         Generator { kind, pool, fuzzed: parts, rng: StdRng::seed_from_u64(seed * 7919 + name) }
     }
 
-    /// As many questions as wanted: half of them about creating, the others about updating. The first ones are about
-    /// the valid objects as they are.
+    /// As many questions as wanted about creating, and half as many about updating where the kind can be updated. The
+    /// first ones are about the valid objects as they are.
     pub(super) fn questions(mut self, count: usize) -> Vec<Question> {
         let valid = self.pool.objects(self.kind);
         let plain = valid.iter().take(count).map(|object| self.question(Ask::Create, object.clone()));
         let mut questions: Vec<Question> = plain.collect();
         while questions.len() < count {
-            let question = self.next();
-            questions.push(question);
+            let sent = self.sent(false);
+            questions.push(self.question(Ask::Create, sent));
+        }
+        let updates = self.kind.verbs.iter().any(|verb| verb == "update");
+        while updates && questions.len() < count + count / 2 {
+            questions.extend(self.update());
         }
         questions
     }
 
-    fn question(&self, ask: Ask, object: Value) -> Question {
+    fn question(&self, ask: Ask, mut object: Value) -> Question {
+        if self.kind.verbs == ["create"]
+            && let Some(review) = object.as_object_mut()
+        {
+            // The server's to fill in, whatever was sent.
+            review.remove("status");
+        }
         Question { object, ..Question::new(ask, self.kind) }
     }
 
-    fn next(&mut self) -> Question {
+    /// A new object: half of them valid however much they were changed, the others changed without regard to that.
+    fn sent(&mut self, keep_name: bool) -> Value {
         let mut sent = self.valid();
-        let updates = self.kind.verbs.iter().any(|verb| verb == "update");
-        if !updates || self.rng.random_bool(0.5) {
-            self.change(&mut sent, "", false);
-            return self.question(Ask::Create, sent);
+        if self.rng.random_bool(0.5) {
+            self.change(&mut sent, "", keep_name);
+            return sent;
         }
-        if self.rng.random_bool(0.3) {
-            self.change(&mut sent, "", true);
+        for _ in 0..self.rng.random_range(1..6) {
+            let mut changed = sent.clone();
+            self.change(&mut changed, "", keep_name);
+            if ours::accepts(self.kind, &self.question(Ask::Create, changed.clone())) {
+                sent = changed;
+            }
         }
-        let Some(mut new) = ours::stored(self.kind, &sent) else { return self.question(Ask::Create, sent) };
-        let about_status = ours::has_status(self.kind) && self.rng.random_bool(0.3);
-        let (ask, within) = if about_status { (Ask::Status, "/status") } else { (Ask::Update, "") };
+        sent
+    }
+
+    /// An update of an object or of a subresource. What is updated was valid mostly, or what older servers may have taken.
+    fn update(&mut self) -> Option<Question> {
+        let old = if self.rng.random_bool(0.5) { self.valid() } else { self.sent(true) };
+        if self.kind.gvk.group == "apps" && old.pointer("/spec/selector").is_none_or(Value::is_null) {
+            // No server ever took one.
+            return None;
+        }
+        let mut new = ours::stored(self.kind, &old)?;
+        let (ask, within) = match self.rng.random_range(0..10) {
+            0..3 if ours::has_status(self.kind) => (Ask::Status, "/status"),
+            3..6 if ours::has_approval(self.kind) => (Ask::Approval, "/status"),
+            _ => (Ask::Update, ""),
+        };
         let within = if self.rng.random_bool(0.8) { within } else { "" };
-        self.change(&mut new, within, true);
-        Question { old: sent, ..self.question(ask, new) }
+        let keeps_valid = self.rng.random_bool(0.5);
+        for _ in 0..if keeps_valid { self.rng.random_range(1..6) } else { 1 } {
+            let mut changed = new.clone();
+            self.change(&mut changed, within, true);
+            let question = Question { old: old.clone(), ..self.question(ask, changed) };
+            if !keeps_valid || ours::accepts(self.kind, &question) {
+                new = question.object;
+            }
+        }
+        Some(Question { old, ..self.question(ask, new) })
     }
 
     fn valid(&mut self) -> Value {

@@ -1,6 +1,9 @@
 //! Our judge: the stages of the API server's write path, called one after the other, with fixed values for what the
 //! server would choose by chance or by its clock (the same as in `hack/schema/policy/judge.go`).
 
+use std::collections::BTreeMap;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
 use coxswain_api::{Context, Descriptor, Object, Subresource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use k8s_openapi::jiff::Timestamp;
@@ -25,9 +28,21 @@ pub(super) fn answer(kind: &Descriptor, question: &Question) -> Answer {
     match question.ask {
         Ask::Create => create(kind, new),
         Ask::Update => update(kind, new, &question.old),
-        Ask::Status => update_status(kind, new, &question.old),
-        Ask::Fuzz => unreachable!("only upstream is asked to fuzz"),
+        Ask::Status => update_part(kind, new, &question.old, &STATUS),
+        Ask::Approval => update_part(kind, new, &question.old, &APPROVAL),
+        Ask::Label | Ask::Fuzz => unreachable!("these are not about an object of ours"),
     }
+}
+
+/// Under which name objects keep a field that a request selects by, or why it may not.
+pub(super) fn label(kind: &Descriptor, label: &str) -> Result<String, String> {
+    kind.field_label(label).map(str::to_owned)
+}
+
+/// Whether our kind takes what the question is about.
+pub(super) fn accepts(kind: &Descriptor, question: &Question) -> bool {
+    let answer = answer(kind, question);
+    answer.undecodable.is_empty() && answer.status.is_null()
 }
 
 /// Kinds that are only the body of a subresource are judged like reviews: without metadata.
@@ -38,6 +53,11 @@ fn is_body(kind: &Descriptor) -> bool {
 /// Whether the kind has a status of its own to update.
 pub(super) fn has_status(kind: &Descriptor) -> bool {
     kind.subresources.contains(&Subresource::Status)
+}
+
+/// Whether the kind has approvals.
+pub(super) fn has_approval(kind: &Descriptor) -> bool {
+    kind.subresources.contains(&Subresource::Approval)
 }
 
 /// What was sent to create an object, as it is once it is stored, valid or not, with the status that was sent along.
@@ -127,17 +147,35 @@ fn update(kind: &Descriptor, mut new: Object, sent: &Value) -> Answer {
     outcome(kind, new, Some(&old), &errors)
 }
 
-fn update_status(kind: &Descriptor, mut new: Object, sent: &Value) -> Answer {
+/// How a subresource is updated.
+struct Part {
+    prepare: fn(&Descriptor, &mut Object, &Object, &Context),
+    validate: fn(&Descriptor, &Object, &Object) -> ErrorList,
+    warnings: fn(&Descriptor, &Object) -> Vec<String>,
+}
+
+const STATUS: Part = Part {
+    prepare: Descriptor::prepare_for_status_update,
+    validate: Descriptor::validate_status_update,
+    warnings: Descriptor::status_warnings,
+};
+
+const APPROVAL: Part = Part {
+    prepare: Descriptor::prepare_for_approval_update,
+    validate: Descriptor::validate_approval_update,
+    warnings: |_, _| vec![],
+};
+
+fn update_part(kind: &Descriptor, mut new: Object, sent: &Value, part: &Part) -> Answer {
     let Some(stored) = stored(kind, sent) else { return old_undecodable() };
     let old = undefaulted(kind, &stored);
     identify(&mut new);
     let cx = context(&new);
-    kind.prepare_for_status_update(&mut new, &old, &cx);
+    (part.prepare)(kind, &mut new, &old, &cx);
     restore(new.meta_mut(), old.meta());
-    let errors = kind.validate_status_update(&new, &old);
-    let mut answer = outcome(kind, new, Some(&old), &errors);
-    answer.warnings.clear();
-    answer
+    let errors = (part.validate)(kind, &new, &old);
+    let warnings = if errors.is_empty() { (part.warnings)(kind, &new) } else { vec![] };
+    Answer { warnings, ..outcome(kind, new, Some(&old), &errors) }
 }
 
 fn old_undecodable() -> Answer {
@@ -173,14 +211,31 @@ fn outcome(kind: &Descriptor, mut new: Object, old: Option<&Object>, errors: &Er
         format: column.format,
         priority: column.priority,
     };
+    let object = kept(kind, &new);
+    let tree = machinery::json::parse(object.to_string().as_bytes()).map(|parsed| parsed.tree.into_owned());
+    let message = machinery::protobuf::message(&tree.expect("a value prints as JSON"), kind.schema);
     Answer {
-        object: shown(kind, &new),
+        fields: attributes(kind, &new),
+        protobuf: BASE64_STANDARD.encode(message),
+        object,
         status: refusal(kind, new.meta().name.as_deref().unwrap_or_default(), errors),
         warnings,
         columns: kind.columns().into_iter().map(column).collect(),
         cells: kind.row_of(&new, Timestamp::now()),
         ..Answer::default()
     }
+}
+
+/// The object as it comes back from the store.
+fn kept(kind: &Descriptor, object: &Object) -> Value {
+    let bytes = machinery::schema::stored(&object.to_tree(), kind.schema);
+    serde_json::from_slice(&bytes).expect("canonical JSON is JSON")
+}
+
+fn attributes(kind: &Descriptor, object: &Object) -> BTreeMap<String, String> {
+    let (head, tail) = kind.encode(object);
+    let stored = [head, tail].concat();
+    kind.attributes(&stored).expect("canonical JSON is JSON").fields.into_iter().collect()
 }
 
 fn shown(kind: &Descriptor, object: &Object) -> Value {

@@ -1,5 +1,6 @@
 //! Upstream's judge: the Go program `hack/schema/policy`, built once, asked in lines of JSON.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,6 +19,10 @@ pub(super) enum Ask {
     Update,
     /// Its status replaces that of `old`.
     Status,
+    /// It approves or denies `old`.
+    Approval,
+    /// Whether a request may select by the field that the object names.
+    Label,
     /// One is made by upstream's fuzzer.
     Fuzz,
 }
@@ -52,11 +57,15 @@ pub(super) struct Answer {
     pub(super) object: Value,
     /// The refusal; null where there is none.
     pub(super) status: Value,
-    /// Whether the order of the causes is chance.
+    /// Whether the order of the causes or warnings is chance.
     pub(super) unordered: bool,
     pub(super) warnings: Vec<String>,
     pub(super) columns: Vec<Column>,
     pub(super) cells: Vec<Value>,
+    /// What selectors may ask of the object.
+    pub(super) fields: BTreeMap<String, String>,
+    /// The object's message, in base64.
+    pub(super) protobuf: String,
     /// Upstream's code panicked.
     pub(super) panic: String,
 }

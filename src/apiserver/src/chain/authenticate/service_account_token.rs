@@ -48,6 +48,15 @@ const REMEMBERED_MOST: usize = 4096;
 /// Upstream forgives objects that were deleted so recently.
 const LEEWAY_SECONDS: i64 = 60;
 
+/// Why a token cannot be read; only what it is no longer is told.
+fn unread(error: &jsonwebtoken::errors::Error) -> String {
+    tracing::debug!(%error, "a token cannot be read");
+    match error.kind() {
+        jsonwebtoken::errors::ErrorKind::ExpiredSignature => "service account token has expired".to_owned(),
+        _ => super::INVALID.to_owned(),
+    }
+}
+
 impl Tokens {
     /// Reads the signing key; the verifying key follows from it.
     pub(crate) fn new(keys: &ServiceAccountKeys) -> Result<Tokens, Error> {
@@ -126,7 +135,7 @@ impl Tokens {
             return Ok(claims.clone());
         }
         let decoded = decode::<Claims>(token, &self.verifying, &self.validation);
-        let claims = Arc::new(decoded.map_err(|error| error.to_string())?.claims);
+        let claims = Arc::new(decoded.map_err(|error| unread(&error))?.claims);
         let expected = format!(
             "system:serviceaccount:{}:{}",
             claims.kubernetes.namespace, claims.kubernetes.serviceaccount.name

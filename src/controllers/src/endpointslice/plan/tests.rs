@@ -107,3 +107,32 @@ fn slices_of_an_earlier_service_of_the_same_name_are_deleted() {
     let plan = plan_for(&new, &pods(0..1, true), &slices);
     assert_eq!((plan.create.len(), plan.update.len(), plan.delete.len()), (1, 0, 1));
 }
+
+#[test]
+fn only_endpoints_that_are_ready_get_the_hints_that_the_service_wants() {
+    let hints = |distribution: &str, ready: bool| {
+        let mut spec = web();
+        spec["trafficDistribution"] = json!(distribution);
+        let plan = plan_for(&service(spec), &pods(0..1, ready), &Vec::new());
+        let endpoint = plan.create[0].endpoints.as_ref().unwrap()[0].clone();
+        serde_json::to_value(endpoint.hints).unwrap()
+    };
+    let zone = json!({"forZones": [{"name": "zone"}]});
+    assert_eq!([hints("PreferClose", true), hints("PreferSameZone", true)], [zone.clone(), zone]);
+    let node = json!({"forNodes": [{"name": "node"}], "forZones": [{"name": "zone"}]});
+    assert_eq!(hints("PreferSameNode", true), node);
+    assert_eq!(hints("PreferSameNode", false), Value::Null);
+}
+
+#[test]
+fn hints_come_and_go_with_the_services_wish() {
+    let mut near = web();
+    near["trafficDistribution"] = json!("PreferSameZone");
+    let mut slices = Vec::new();
+    for (spec, hinted) in [(web(), false), (near, true), (web(), false)] {
+        let plan = plan_for(&service(spec), &pods(0..1, true), &slices);
+        assert_eq!(plan.create.len() + plan.update.len(), 1);
+        carry_out(&mut slices, plan);
+        assert_eq!(slices[0].endpoints.as_ref().unwrap()[0].hints.is_some(), hinted);
+    }
+}

@@ -1,4 +1,5 @@
-//! What a node needs to join, and afterwards: `cluster-info`, and who may do what. Names and rules are kubeadm's where
+//! What a node needs to join, and afterwards: `cluster-info`, and who (nodes, and the controllers that upstream does not
+//! have) may do what. Names and rules are kubeadm's where
 //! kubeadm has them, so that its tools and documentation hold here; those that begin with `coxswain:` are ours (decision
 //! 0010).
 
@@ -20,6 +21,7 @@ const GET_NODES: &str = "kubeadm:get-nodes";
 const NODE: &str = "coxswain:node";
 const SETTINGS: &str = "coxswain:settings";
 const APPROVER: &str = "coxswain:kubelet-serving-approver";
+const DNS_ENDPOINTS: &str = "coxswain:dns-endpoints-controller";
 
 /// Writes all of it, kind beside kind.
 pub(super) async fn write(client: &kube::Client, joining: &Joining) -> anyhow::Result<()> {
@@ -70,14 +72,16 @@ fn cluster_info(joining: &Joining) -> anyhow::Result<Value> {
     }))
 }
 
-fn roles() -> [Value; 2] {
+fn roles() -> [Value; 3] {
+    let slices = ["create", "delete", "list", "update"];
     [
         role("kube-public", INFO, &[rule(&["get"], "", &["configmaps"], &["cluster-info"])]),
         role(settings::NAMESPACE, SETTINGS, &[rule(&["get"], "", &["configmaps"], &[settings::NAME])]),
+        role("kube-system", DNS_ENDPOINTS, &[rule(&slices, "discovery.k8s.io", &["endpointslices"], &[])]),
     ]
 }
 
-fn bindings() -> [Value; 2] {
+fn bindings() -> [Value; 3] {
     [
         binding("kube-public", INFO, "Role", INFO, &[user("system:anonymous")]),
         binding(
@@ -87,6 +91,7 @@ fn bindings() -> [Value; 2] {
             SETTINGS,
             &[group(objects::bootstrap_token::GROUP), group(node::GROUP)],
         ),
+        binding("kube-system", DNS_ENDPOINTS, "Role", DNS_ENDPOINTS, &[account("dns-endpoints-controller")]),
     ]
 }
 
@@ -127,11 +132,7 @@ fn cluster_bindings() -> [Value; 6] {
             group(node::GROUP),
         ),
         bind(NODE, NODE, group(node::GROUP)),
-        bind(
-            APPROVER,
-            APPROVER,
-            json!({"kind": "ServiceAccount", "namespace": "kube-system", "name": "kubelet-serving-approver"}),
-        ),
+        bind(APPROVER, APPROVER, account("kubelet-serving-approver")),
     ]
 }
 
@@ -157,6 +158,11 @@ fn binding(namespace: &str, name: &str, kind: &str, role: &str, subjects: &[Valu
 
 fn metadata(namespace: &str, name: &str) -> Value {
     if namespace.is_empty() { json!({"name": name}) } else { json!({"name": name, "namespace": namespace}) }
+}
+
+/// A controller of `kube-system`.
+fn account(name: &str) -> Value {
+    json!({"kind": "ServiceAccount", "namespace": "kube-system", "name": name})
 }
 
 fn user(name: &str) -> Value {

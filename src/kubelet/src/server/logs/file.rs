@@ -64,7 +64,7 @@ impl File {
     /// The next part of what `filter` wants; empty at the end of the file.
     pub(super) async fn next_chunk(&mut self, filter: &mut Filter) -> io::Result<Bytes> {
         let mut out = Vec::new();
-        while out.is_empty() && filter.bytes_left != Some(0) {
+        while out.is_empty() && !filter.is_done() {
             let mut buffer = vec![0; CHUNK];
             let length = self.file.read(&mut buffer).await?;
             if length == 0 {

@@ -40,12 +40,19 @@ pub(super) struct Filter {
     pub timestamps: bool,
     /// How much may still go out.
     pub bytes_left: Option<usize>,
+    /// How many lines of the file may still be looked at: of a log that is not followed, what is written meanwhile is not
+    /// part of its tail.
+    pub lines_left: Option<usize>,
     pub stream: Option<Stream>,
 }
 
 impl Filter {
     /// Appends `line` to `out` in the form that was asked for, if it was.
     pub(super) fn append(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
+        if self.is_done() {
+            return;
+        }
+        self.lines_left = self.lines_left.map(|left| left - 1);
         if self.stream.is_some_and(|wanted| wanted != line.stream) || !self.is_recent(line.time) {
             return;
         }
@@ -57,6 +64,11 @@ impl Filter {
         if !line.is_partial {
             self.push(b"\n", out);
         }
+    }
+
+    /// Whether nothing more will go out.
+    pub(super) fn is_done(&self) -> bool {
+        self.bytes_left == Some(0) || self.lines_left == Some(0)
     }
 
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -99,5 +111,7 @@ mod tests {
         let since = "2026-01-01T00:00:02Z".parse().ok();
         check(Filter { since, timestamps: true, ..Filter::default() }, "2026-01-01T00:00:02Z \n");
         check(Filter { bytes_left: Some(5), ..Filter::default() }, "one\nt");
+        check(Filter { lines_left: Some(2), ..Filter::default() }, "one\ntw");
+        check(Filter { lines_left: Some(0), ..Filter::default() }, "");
     }
 }

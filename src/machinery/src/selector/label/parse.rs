@@ -119,10 +119,13 @@ impl<'a> Parser<'a> {
             return Requirement::new(key, Operator::Exists, vec![]);
         }
         let operator = self.operator()?;
-        let values = match operator {
+        let mut values = match operator {
             Operator::In | Operator::NotIn => self.values()?,
             _ => vec![self.exact_value()?],
         };
+        // A set in text form; that of typed selectors is a list.
+        values.sort_unstable();
+        values.dedup();
         Requirement::new(key, operator, values)
     }
 

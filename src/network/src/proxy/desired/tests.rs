@@ -21,7 +21,7 @@ fn slice(endpoints: serde_json::Value) -> Vec<Arc<EndpointSlice>> {
 }
 
 fn check(service: &Service, slices: &[Arc<EndpointSlice>], expected: &[(&str, &str)]) {
-    let node = Node { name: "here".into(), address: "192.0.2.1".parse().unwrap() };
+    let node = Node { name: "here".into(), zone: Some("x".into()), address: "192.0.2.1".parse().unwrap() };
     let described: Vec<(String, String)> = fronts(service, slices, &node)
         .iter()
         .map(|(front, target)| {
@@ -102,10 +102,47 @@ fn node_ports_and_external_addresses_lead_to_the_same_endpoints() {
 }
 
 #[test]
+fn hints_lead_to_near_endpoints_but_not_past_a_local_policy() {
+    let hinted = |address: &str, node: &str, zone: &str, ready: bool| {
+        json!({ "addresses": [address], "nodeName": node, "conditions": { "ready": ready },
+            "hints": { "forZones": [{ "name": zone }] } })
+    };
+    let near = hinted("10.244.0.1", "neighbour", "x", true);
+    let far = hinted("10.244.0.2", "here", "y", true);
+    check(&service(cluster_ip()), &slice(json!([near, far])), &[("10.96.0.9:80", "10.244.0.1:8080")]);
+    // The near one being down, any will do.
+    let down = hinted("10.244.0.1", "neighbour", "x", false);
+    check(&service(cluster_ip()), &slice(json!([down, far])), &[("10.96.0.9:80", "10.244.0.2:8080")]);
+    let mut local = cluster_ip();
+    local["internalTrafficPolicy"] = json!("Local");
+    check(&service(local), &slice(json!([near, far])), &[("10.96.0.9:80", "10.244.0.2:8080")]);
+}
+
+#[test]
+fn load_balancers_are_told_how_many_endpoints_are_here_where_the_policy_is_local() {
+    let mut spec = cluster_ip();
+    spec["type"] = json!("LoadBalancer");
+    spec["externalTrafficPolicy"] = json!("Local");
+    spec["healthCheckNodePort"] = json!(31000);
+    let node = Node { name: "here".into(), zone: None, address: "192.0.2.1".parse().unwrap() };
+    let endpoints = json!([
+        { "addresses": ["10.244.0.1"], "nodeName": "here" },
+        { "addresses": ["10.244.0.2"], "nodeName": "here", "conditions": { "ready": false } },
+        { "addresses": ["10.244.1.1"], "nodeName": "there" },
+    ]);
+    // The same endpoint twice, as with two ports of different pods.
+    let slices = [slice(endpoints.clone()), slice(endpoints)].concat();
+    let check = health_check(&service(spec.clone()), &slices, &node);
+    assert_eq!(check, Some(Check { port: 31000, endpoints: 1 }));
+    spec["externalTrafficPolicy"] = json!("Cluster");
+    assert_eq!(health_check(&service(spec), &slices, &node), None);
+}
+
+#[test]
 fn client_affinity_has_a_default_time() {
     let mut spec = cluster_ip();
     spec["sessionAffinity"] = json!("ClientIP");
-    let node = Node { name: "here".into(), address: "192.0.2.1".parse().unwrap() };
+    let node = Node { name: "here".into(), zone: Some("x".into()), address: "192.0.2.1".parse().unwrap() };
     let slices = slice(json!([{ "addresses": ["10.244.0.1"] }]));
     let fronts = fronts(&service(spec), &slices, &node);
     let Some(Target::Spread { manner, .. }) = fronts.values().next() else { panic!("{fronts:?}") };

@@ -61,7 +61,8 @@ impl Member {
         let seen = self.watchdog.seen();
         let epoch = seen.epoch + 1;
         let tip = Tip { epoch, revision: seen.revision, beat: 0, released: false };
-        let mut batch = Batch::default();
+        // Whoever else waits for the owner's silence to end in its death tries in the same moment.
+        let mut batch = Batch { is_contended: true, ..Batch::default() };
         batch.put(ledger::TIP_KEY, tip.encode());
         batch.put(ledger::OWNER_KEY, Owner { epoch, ..self.identity.clone() }.encode());
         batch.put(ledger::epoch_key(epoch), encode_number(tip.revision));

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{DOUBT, Member, PAUSE, Role};
-use crate::cluster::ledger::{self, Tip};
+use crate::cluster::ledger::{self, Ledger, Tip};
 use crate::cluster::resolve::{Pending, Verdict, verdict};
 use crate::cluster::watchdog::{BEAT, Link, Watchdog};
 use crate::engine::{Batch, Written};
@@ -62,7 +62,10 @@ impl Member {
         let Some(tip) = self.tenure else { return Err(deposed()) };
         let after = tip.after(last);
         batch.put(ledger::TIP_KEY, after.encode());
-        match self.shared.engine.write_if(&tip.condition(), batch) {
+        let measured = self.shared.metrics.commits.start_timer();
+        let written = self.shared.engine.write_if(&tip.condition(), batch);
+        drop(measured);
+        match written {
             Ok(Written::Done) => {
                 self.wrote(after);
                 Ok(())
@@ -102,7 +105,12 @@ impl Member {
     /// Looks for the batch, and rewrites the tip where that alone can tell.
     pub(super) fn inquire(&mut self, pending: Pending, fenced: &mut bool) -> Result<Verdict, EngineError> {
         let snapshot = self.shared.engine.snapshot();
-        let seen = ledger::read(&*snapshot)?.tip;
+        let Ledger { tip: seen, owner } = ledger::read(&*snapshot)?;
+        if seen.epoch == pending.epoch && owner.is_some_and(|owner| owner.secret != self.identity.secret) {
+            // The engine has let two servers begin one epoch. The other one's writes say nothing about this batch.
+            self.step_down("another server has begun the same epoch");
+            return Err(EngineError::new("another server has begun the same epoch"));
+        }
         let next = match seen.epoch {
             epoch if epoch == pending.epoch => None,
             _ => Some(ledger::beginning(&*snapshot, pending.epoch + 1)?),
@@ -126,7 +134,7 @@ impl Member {
     pub(super) fn confirm(&mut self) -> Result<(), CommitError> {
         let seen = ledger::read(&*self.shared.engine.snapshot());
         let seen = seen.map_err(|error| CommitError::Unavailable(error.to_string()))?.tip;
-        if self.tenure.is_some_and(|tip| tip.epoch == seen.epoch) {
+        if self.tenure.is_some_and(|tip| (tip.epoch, tip.revision) == (seen.epoch, seen.revision)) {
             self.tenure = Some(seen);
             return Ok(());
         }

@@ -22,7 +22,7 @@ use crate::{EngineError, OpenError, Revision};
 /// that is known of.
 ///
 /// The journals before it were complete when it was begun: damage there shows as a hole in the log.
-pub(super) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Option<Revision>, OpenError> {
+pub(crate) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Option<Revision>, OpenError> {
     let Some(path) = newest_journal(directory).map_err(EngineError::new)? else {
         return Ok(mark.read()?);
     };
@@ -30,7 +30,9 @@ pub(super) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Opt
     let behind = search(&path, intact.end).map_err(EngineError::new)?;
     let marked = mark.read()?;
     let durable = marked.max(behind.proven);
-    if let (Some(recovered), Some(acknowledged)) = (intact.newest, durable)
+    // Where it logs nothing it was begun after the newest write, of which the tables know.
+    let recovered = intact.told.logged.max(intact.told.logged.and(intact.told.horizon));
+    if let (Some(recovered), Some(acknowledged)) = (recovered, durable)
         && acknowledged > recovered
     {
         let at = format!("its journal {} is damaged at byte {}", path.display(), intact.end);
@@ -44,7 +46,18 @@ pub(super) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Opt
     if behind.end > 0 {
         cut(&path, aside, intact.end, behind.end).map_err(EngineError::new)?;
     }
-    Ok(intact.newest.max(durable))
+    Ok(intact.told.newest().max(durable))
+}
+
+/// Cuts off whatever is behind the whole batches, acknowledged or not. Gives the highest revision that is known of.
+pub(super) fn give_up(directory: &Path, aside: &Path) -> io::Result<Option<Revision>> {
+    let Some(path) = newest_journal(directory)? else { return Ok(None) };
+    let intact = walk(&path)?;
+    let behind = search(&path, intact.end)?;
+    if behind.end > 0 {
+        cut(&path, aside, intact.end, behind.end)?;
+    }
+    Ok(intact.told.newest().max(behind.newest))
 }
 
 /// The journal that is written to.
@@ -70,8 +83,35 @@ fn newest_journal(directory: &Path) -> io::Result<Option<PathBuf>> {
 #[derive(Default)]
 struct Intact {
     end: u64,
-    /// The newest log record in it.
-    newest: Option<Revision>,
+    told: Told,
+}
+
+/// What whole batches tell of the store's revision.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// The newest write.
+    logged: Option<Revision>,
+    /// The newest horizon: no store is older than that, but there may be any number of writes behind it.
+    horizon: Option<Revision>,
+}
+
+impl Told {
+    fn newest(self) -> Option<Revision> {
+        self.logged.max(self.horizon)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.logged = self.logged.max(other.logged);
+        self.horizon = self.horizon.max(other.horizon);
+    }
+
+    /// Takes note of an item.
+    fn hear(&mut self, head: &[u8], value: &[u8]) {
+        if head.ends_with(record::HORIZON_KEY) {
+            self.horizon = self.horizon.max(value.try_into().ok().map(Revision::from_be_bytes));
+        }
+        self.logged = self.logged.max(LogRecord::decode(value).map(|record| record.revision));
+    }
 }
 
 /// Follows whole batches from the beginning; fails only where the file cannot be read.
@@ -80,9 +120,9 @@ fn walk(path: &Path) -> io::Result<Intact> {
     let mut intact = Intact::default();
     loop {
         match read_batch(&mut reader) {
-            Ok(Some(newest)) => {
+            Ok(Some(told)) => {
                 intact.end = reader.stream_position()?;
-                intact.newest = newest.or(intact.newest);
+                intact.told.add(told);
             }
             Ok(None) => return Ok(intact),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(intact),
@@ -97,24 +137,24 @@ const END: u8 = 3;
 const CLEAR: u8 = 4;
 const TRAILER: [u8; 4] = *b"FJL\x03";
 
-/// Reads one batch and gives the newest revision in it, if it logs one; `None` where no whole batch begins.
-fn read_batch(reader: &mut impl Read) -> io::Result<Option<Option<Revision>>> {
+/// Reads one batch and gives what it tells; `None` where no whole batch begins.
+fn read_batch(reader: &mut impl Read) -> io::Result<Option<Told>> {
     let [tag, start @ ..] = take::<13>(reader)?;
     if tag != START {
         return Ok(None);
     }
     let items = u32::from_le_bytes(*start.first_chunk().expect("twelve bytes begin with four"));
     let mut checksum = Xxh3::new();
-    let mut newest = None;
+    let mut told = Told::default();
     let mut item = Vec::new();
     for _ in 0..items {
         let Some(value) = read_item(reader, &mut item)? else { return Ok(None) };
         checksum.update(&item);
-        newest = LogRecord::decode(&item[value..]).map(|record| record.revision).or(newest);
+        told.hear(&item[..value], &item[value..]);
     }
     let end = take::<13>(reader)?;
     let whole = end[0] == END && end[1..9] == checksum.digest().to_le_bytes() && end[9..] == TRAILER;
-    Ok(whole.then_some(newest))
+    Ok(whole.then_some(told))
 }
 
 /// Reads an item of a batch as it is in the file; gives where its value begins.
@@ -150,6 +190,8 @@ fn take<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
 struct Behind {
     /// The highest revision that a log record there proves to have been durable.
     proven: Option<Revision>,
+    /// The highest revision that is logged there, durable or not.
+    newest: Option<Revision>,
     /// Where the last byte that is not zero is followed by zeros only, counted from the whole batches' end: fjall makes
     /// its journals long before it fills them.
     end: u64,
@@ -175,6 +217,8 @@ fn search(path: &Path, from: u64) -> io::Result<Behind> {
         read_so_far += read as u64;
         let proven = record::find_log_records(&window).map(|record| record.group - 1).max();
         behind.proven = behind.proven.max(proven);
+        behind.newest =
+            behind.newest.max(record::find_log_records(&window).map(|record| record.revision).max());
         window.drain(..window.len().saturating_sub(MAX_LOG_RECORD));
     }
 }
@@ -183,7 +227,9 @@ fn search(path: &Path, from: u64) -> io::Result<Behind> {
 fn cut(path: &Path, aside: &Path, from: u64, length: u64) -> io::Result<()> {
     let mut journal = OpenOptions::new().read(true).write(true).open(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let copy = aside.join(format!("torn-{name}-{from}"));
+    // An earlier one is evidence, too.
+    let names = (0..).map(|number| aside.join(format!("torn-{name}-{from}-{number}")));
+    let copy = { names }.find(|path| !path.exists()).expect("there is always a next number");
     tracing::warn!(journal = %path.display(), from, length, copy = %copy.display(), "cutting an unfinished write off");
     journal.seek(SeekFrom::Start(from))?;
     let mut torn = File::create(&copy)?;
@@ -193,5 +239,7 @@ fn cut(path: &Path, aside: &Path, from: u64, length: u64) -> io::Result<()> {
     journal.sync_all()
 }
 
+#[cfg(test)]
+pub(crate) mod encoding;
 #[cfg(test)]
 mod tests;

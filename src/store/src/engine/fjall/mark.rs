@@ -13,13 +13,13 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{EngineError, OpenError, Revision};
 
-pub(super) struct Mark(File);
+pub(crate) struct Mark(File);
 
 impl Mark {
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(EngineError::new)?;
+        let file = file.map_err(|error| EngineError::new(format!("{}: {error}", path.display())))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
@@ -28,7 +28,7 @@ impl Mark {
     }
 
     /// The revision, then a checksum of it: sixteen bytes at the beginning of a sector are written whole or not at all.
-    pub(super) fn write(&self, revision: Revision) -> Result<(), EngineError> {
+    pub(crate) fn write(&self, revision: Revision) -> Result<(), EngineError> {
         let revision = revision.to_be_bytes();
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&revision);
@@ -37,7 +37,7 @@ impl Mark {
     }
 
     /// `None` when nothing was ever acknowledged, or an operator removed the file to accept a loss.
-    pub(super) fn read(&self) -> Result<Option<Revision>, EngineError> {
+    pub(crate) fn read(&self) -> Result<Option<Revision>, EngineError> {
         let mut bytes = [0; 16];
         match self.0.read_exact_at(&mut bytes, 0) {
             Ok(()) => {}
@@ -48,11 +48,14 @@ impl Mark {
             Some((revision, checksum)) if xxh3_64(revision).to_be_bytes() == checksum => {
                 Ok(Some(Revision::from_be_bytes(*revision)))
             }
-            _ => Err(EngineError::new("the acknowledgement mark is damaged")),
+            _ => Err(EngineError::new(
+                "the acknowledgement mark (the file `acknowledged`) is damaged: \
+             `coxswain store repair --accept-loss` begins a new one",
+            )),
         }
     }
 
-    pub(super) fn sync(&self) -> Result<(), EngineError> {
+    pub(crate) fn sync(&self) -> Result<(), EngineError> {
         self.0.sync_all().map_err(EngineError::new)
     }
 }

@@ -60,7 +60,7 @@ impl Client {
         let addresses = endpoints.to_vec();
         let connect = async move { TransactionClient::new_with_config(addresses, config).await };
         let connected = wait(&runtime, 2 * PATIENCE, connect);
-        let client = connected.map_err(|error| EngineError::new(format!("no PD at {whom}: {error}")))?;
+        let client = connected.map_err(|error| EngineError::new(nobody_there(&whom, &error)))?;
         Ok(Self(Arc::new(Inner { client, runtime: Some(runtime) })))
     }
 
@@ -86,9 +86,29 @@ impl Client {
         key: Vec<u8>,
         expected: Option<Bytes>,
         mutations: Vec<(Vec<u8>, Option<Bytes>)>,
+        is_contended: bool,
     ) -> Result<Written, EngineError> {
-        self.call(move |client| async move { write_if(&client, key, expected, mutations).await })
+        let options = options(&mutations, is_contended);
+        self.call(move |client| async move { write_if(&client, key, expected, mutations, options).await })
     }
+}
+
+/// What an operator is told whose PD does not answer: an address, a network or a certificate may be wrong.
+fn nobody_there(whom: &str, error: &EngineError) -> String {
+    let mut causes = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        cause = error.source();
+    }
+    format!(
+        "no PD answers at {whom}: {}. Are these the addresses of PD (not of TiKV itself), can this machine reach them, \
+         and are the authority, certificate and key those of that cluster?",
+        causes.join(": ")
+    )
 }
 
 async fn write_if(
@@ -96,8 +116,9 @@ async fn write_if(
     key: Vec<u8>,
     expected: Option<Bytes>,
     mutations: Vec<(Vec<u8>, Option<Bytes>)>,
+    options: TransactionOptions,
 ) -> Result<Written, Error> {
-    let mut transaction = client.begin_with_options(options(&mutations)).await?;
+    let mut transaction = client.begin_with_options(options).await?;
     if transaction.get(key.clone()).await?.as_deref() != expected.as_deref() {
         return Ok(Written::Refused);
     }
@@ -132,10 +153,14 @@ async fn change(
     }
 }
 
-fn options(mutations: &[(Vec<u8>, Option<Bytes>)]) -> TransactionOptions {
+/// A small batch is committed in one phase, unless somebody else may be reading the condition just then: the development
+/// server has no lock for a reader to meet while it does that, so of two servers that take over at once both would be told
+/// that they are the one.
+fn options(mutations: &[(Vec<u8>, Option<Bytes>)], is_contended: bool) -> TransactionOptions {
     let size = |(key, value): &(Vec<u8>, Option<Bytes>)| key.len() + value.as_ref().map_or(0, Bytes::len);
     let options = TransactionOptions::new_optimistic().drop_check(CheckLevel::None);
-    if mutations.iter().map(size).sum::<usize>() < ONE_PHASE { options.try_one_pc() } else { options }
+    let is_small = mutations.iter().map(size).sum::<usize>() < ONE_PHASE;
+    if is_small && !is_contended { options.try_one_pc() } else { options }
 }
 
 /// Whether somebody else changed one of the keys in the meantime, so that nothing of it was or will be done.

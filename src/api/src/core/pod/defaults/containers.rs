@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, EnvVarSource, HTTPGetAction, Probe};
 
+use super::image;
 use crate::core::resources;
 use crate::defaults;
 
@@ -31,21 +32,7 @@ pub(super) fn set_defaults(container: &mut Container) {
 
 /// An image that can move is pulled every time.
 pub(super) fn pull_policy(image: &str) -> &'static str {
-    if is_latest(image) { "Always" } else { "IfNotPresent" }
-}
-
-/// Whether the tag is `latest`, which it also is where neither tag nor digest is given.
-fn is_latest(image: &str) -> bool {
-    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
-    let last = name.rsplit('/').next().unwrap_or_default();
-    let (repository, tag) = last.split_once(':').map_or((last, None), |(name, tag)| (name, Some(tag)));
-    let is_end =
-        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let bytes = repository.as_bytes();
-    let is_readable = is_end(bytes.first())
-        && is_end(bytes.last())
-        && bytes.iter().all(|byte| is_end(Some(byte)) || matches!(byte, b'.' | b'_' | b'-'));
-    is_readable && (tag == Some("latest") || (tag.is_none() && digest.is_none()))
+    if image::is_latest(image) { "Always" } else { "IfNotPresent" }
 }
 
 fn set_env_defaults(source: &mut EnvVarSource) {
@@ -71,19 +58,4 @@ fn set_probe_defaults(probe: &mut Probe) {
 fn set_get_defaults(get: &mut HTTPGetAction) {
     defaults::string(&mut get.path, "/");
     defaults::string(&mut get.scheme, "HTTP");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_moving_tags_are_pulled_always() {
-        for image in ["a", "a:latest", "r:5000/a", "r:5000/b/a:latest", "a:latest@sha256:0"] {
-            assert_eq!(pull_policy(image), "Always", "{image}");
-        }
-        for image in ["", "a:1", "r:5000/a:1", "a@sha256:0", "A"] {
-            assert_eq!(pull_policy(image), "IfNotPresent", "{image}");
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, ProjectedVolumeSource, Volume};
 
 use super::containers::pull_policy;
+use crate::core::resources;
 use crate::defaults;
 
 const FILE_MODE: i32 = 0o644;
@@ -37,6 +38,9 @@ fn set_volume(volume: &mut Volume) {
     }
     if let Some(claim) = volume.ephemeral.as_mut().and_then(|source| source.volume_claim_template.as_mut()) {
         claim.spec.volume_mode.get_or_insert_with(|| "Filesystem".to_owned());
+        let resources = claim.spec.resources.iter_mut();
+        let amounts = resources.flat_map(|resources| [&mut resources.limits, &mut resources.requests]);
+        amounts.flatten().for_each(resources::round_up);
     }
     set_network_volume(volume);
 }

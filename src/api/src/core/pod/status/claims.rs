@@ -1,15 +1,62 @@
 //! What a pod's status says of its resource claims (upstream: `validatePodResourceClaimStatuses`,
 //! `validatePodExtendedResourceClaimStatus`).
 
-use k8s_openapi::api::core::v1::{Container, PodExtendedResourceClaimStatus, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{
+    Container, NodeAllocatableResourceClaimStatus, PodExtendedResourceClaimStatus, PodSpec, PodStatus,
+};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::quantity::Quantity;
 
 use crate::checks;
+use crate::core::resources;
 
 pub(super) fn validate(status: &PodStatus, spec: &PodSpec, path: &Path) -> ErrorList {
     let mut errors = validate_statuses(status, spec, &path.child("resourceClaimStatuses"));
     if let Some(extended) = &status.extended_resource_claim_status {
         errors.extend(validate_extended(extended, spec, &path.child("extendedResourceClaimStatus")));
+    }
+    let path = path.child("nodeAllocatableResourceClaimStatuses");
+    for (index, of) in status.node_allocatable_resource_claim_statuses.iter().flatten().enumerate() {
+        errors.extend(validate_allocatable(of, status, spec, &path.index(index)));
+    }
+    errors
+}
+
+/// Shares of the node that a claim of the pod gives to its containers.
+fn validate_allocatable(
+    of: &NodeAllocatableResourceClaimStatus,
+    status: &PodStatus,
+    spec: &PodSpec,
+    path: &Path,
+) -> ErrorList {
+    let name = path.child("resourceClaimName");
+    let mut errors = ErrorList::new();
+    if of.resource_claim_name.is_empty() {
+        errors.push(Error::required(&name, "must not be empty"));
+    }
+    let named = spec.resource_claims.iter().flatten().filter_map(|claim| claim.resource_claim_name.as_ref());
+    let made = status.resource_claim_statuses.iter().flatten();
+    let mut known = named.chain(made.filter_map(|claim| claim.resource_claim_name.as_ref()));
+    if !known.any(|known| *known == of.resource_claim_name) {
+        let detail = "no mapping found in pod reference";
+        errors.push(Error::invalid(&name, &of.resource_claim_name, detail));
+    }
+    if of.containers.as_ref().is_none_or(Vec::is_empty) {
+        errors.push(Error::required(&path.child("containers"), "must not be empty"));
+    }
+    let path = path.child("resources");
+    let amounts = of.resources.iter();
+    if amounts.len() == 0 {
+        errors.push(Error::required(&path, "must not be empty"));
+    }
+    for (resource, amount) in amounts {
+        let path = path.key(resource);
+        if !resources::is_native(resource) {
+            let detail = "must be a node allocatable resource name";
+            errors.push(Error::invalid(&path, resource, detail).named());
+        }
+        let amount = Quantity::parse(&amount.0).ok().filter(|amount| *amount < Quantity::default());
+        errors.extend(amount.map(|amount| Error::invalid(&path, amount.to_string(), "must be non-negative")));
     }
     errors
 }
@@ -27,7 +74,8 @@ fn validate_statuses(status: &PodStatus, spec: &PodSpec, path: &Path) -> ErrorLi
             errors.push(Error::duplicate(&path.child("name"), name));
         }
         let claim = status.resource_claim_name.iter();
-        errors.extend(claim.flat_map(|claim| checks::reference(claim, &path.child("resourceClaimName"))));
+        let wrong = claim.flat_map(|claim| checks::reference(claim, &path.child("resourceClaimName")));
+        errors.extend(wrong.map(Error::named));
     }
     errors
 }

@@ -1,27 +1,29 @@
 //! Affinity to nodes and to other pods (upstream: `validateAffinity`).
 
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
+    Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec,
     WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
 
+use super::Allowed;
 use crate::checks;
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-pub(super) fn validate(affinity: &Affinity, path: &Path) -> ErrorList {
+pub(super) fn validate(affinity: &Affinity, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(node) = &affinity.node_affinity {
-        errors.extend(validate_node_affinity(node, &path.child("nodeAffinity")));
+        errors.extend(validate_node_affinity(node, allowed, &path.child("nodeAffinity")));
     }
     if let Some(pods) = &affinity.pod_affinity {
         errors.extend(validate_pod_terms(
             pods.required_during_scheduling_ignored_during_execution.as_deref(),
             pods.preferred_during_scheduling_ignored_during_execution.as_deref(),
+            allowed,
             &path.child("podAffinity"),
         ));
     }
@@ -29,13 +31,14 @@ pub(super) fn validate(affinity: &Affinity, path: &Path) -> ErrorList {
         errors.extend(validate_pod_terms(
             pods.required_during_scheduling_ignored_during_execution.as_deref(),
             pods.preferred_during_scheduling_ignored_during_execution.as_deref(),
+            allowed,
             &path.child("podAntiAffinity"),
         ));
     }
     errors
 }
 
-fn validate_node_affinity(affinity: &NodeAffinity, path: &Path) -> ErrorList {
+fn validate_node_affinity(affinity: &NodeAffinity, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
         let path = path.child(REQUIRED).child("nodeSelectorTerms");
@@ -43,7 +46,7 @@ fn validate_node_affinity(affinity: &NodeAffinity, path: &Path) -> ErrorList {
             errors.push(Error::required(&path, "must have at least one node selector term"));
         }
         for (index, term) in required.node_selector_terms.iter().enumerate() {
-            errors.extend(validate_node_term(term, true, &path.index(index)));
+            errors.extend(validate_node_term(term, !allowed.node_values, &path.index(index)));
         }
     }
     let path = path.child(PREFERRED);
@@ -131,24 +134,51 @@ fn validate_field_requirement(requirement: &NodeSelectorRequirement, path: &Path
 fn validate_pod_terms(
     required: Option<&[PodAffinityTerm]>,
     preferred: Option<&[WeightedPodAffinityTerm]>,
+    allowed: &Allowed,
     path: &Path,
 ) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, term) in required.unwrap_or_default().iter().enumerate() {
-        errors.extend(validate_pod_term(term, &path.child(REQUIRED).index(index)));
+        errors.extend(validate_pod_term(term, allowed, &path.child(REQUIRED).index(index)));
     }
     for (index, weighted) in preferred.unwrap_or_default().iter().enumerate() {
         let path = path.child(PREFERRED).index(index);
         errors.extend(validate_weight(weighted.weight, &path));
-        errors.extend(validate_pod_term(&weighted.pod_affinity_term, &path.child("podAffinityTerm")));
+        let path = path.child("podAffinityTerm");
+        errors.extend(validate_pod_term(&weighted.pod_affinity_term, allowed, &path));
     }
     errors
 }
 
-fn validate_pod_term(term: &PodAffinityTerm, path: &Path) -> ErrorList {
+/// Errors of a term's selectors.
+fn validate_selectors(term: &PodAffinityTerm, path: &Path) -> ErrorList {
     let mut errors = checks::label_selector(term.label_selector.as_ref(), &path.child("labelSelector"));
     let namespaces = path.child("namespaceSelector");
     errors.extend(checks::label_selector(term.namespace_selector.as_ref(), &namespaces));
+    errors
+}
+
+/// Whether a term's selectors are such as servers take today.
+pub(super) fn has_valid_selectors(term: &PodAffinityTerm) -> bool {
+    validate_selectors(term, &Path::root()).is_empty()
+}
+
+/// Whether required node affinity has a value that no label can have.
+pub(super) fn has_invalid_node_values(spec: &PodSpec) -> bool {
+    let node = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let required = node.and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref());
+    let terms = required.iter().flat_map(|required| &required.node_selector_terms);
+    let requirements = terms.flat_map(|term| term.match_expressions.iter().flatten());
+    requirements
+        .flat_map(|requirement| requirement.values.iter().flatten())
+        .any(|value| !names::label_value(value).is_empty())
+}
+
+fn validate_pod_term(term: &PodAffinityTerm, allowed: &Allowed, path: &Path) -> ErrorList {
+    let mut errors = validate_selectors(term, path);
+    if allowed.selector_values {
+        errors.retain(|error| !error.path.to_string().contains(".values["));
+    }
     for name in term.namespaces.iter().flatten() {
         errors.extend(checks::dns_label(name, &path.child("namespace")));
     }
@@ -186,6 +216,32 @@ fn each_label_key(keys: &[String], selector: Option<&LabelSelector>, path: &Path
         return vec![Error::forbidden(path, "must not be specified when labelSelector is not set")];
     }
     keys.iter().enumerate().flat_map(|(index, key)| checks::label_key(key, &path.index(index))).collect()
+}
+
+/// Keys of spread constraints before they were merged into the selector: none of them may stand in it at all.
+pub(super) fn validate_unmerged_keys(
+    keys: Option<&[String]>,
+    selector: Option<&LabelSelector>,
+    path: &Path,
+) -> ErrorList {
+    let keys = keys.unwrap_or_default();
+    let mut errors = ErrorList::new();
+    if selector.is_none() && !keys.is_empty() {
+        errors.push(Error::forbidden(path, "must not be specified when labelSelector is not set"));
+    }
+    let labels = selector.iter().flat_map(|selector| selector.match_labels.iter().flatten());
+    let expressions = selector.iter().flat_map(|selector| selector.match_expressions.iter().flatten());
+    let selected: Vec<&String> =
+        labels.map(|(key, _)| key).chain(expressions.map(|requirement| &requirement.key)).collect();
+    for (index, key) in keys.iter().enumerate() {
+        let path = path.index(index);
+        errors.extend(checks::label_key(key, &path));
+        if selected.contains(&key) {
+            let detail = "exists in both matchLabelKeys and labelSelector";
+            errors.push(Error::invalid(&path, key.as_str(), detail));
+        }
+    }
+    errors
 }
 
 /// A key of the list that the selector names before the expression that merging added.

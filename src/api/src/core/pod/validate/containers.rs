@@ -3,13 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, ContainerResizePolicy, ContainerRestartRule, PodSpec,
-};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, ContainerResizePolicy, ContainerRestartRule};
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
 
-use super::{Scope, environment, mounts, probes, security};
+use super::{Allowed, Scope, environment, mounts, probes, security};
 use crate::checks::{self, text};
 use crate::core::resources;
 
@@ -40,8 +38,7 @@ pub(super) fn validate(scope: &Scope<'_>, path: &Path) -> ErrorList {
 }
 
 /// The init containers, whose names differ from those of containers.
-pub(super) fn validate_init(scope: &Scope<'_>, old: Option<&PodSpec>, path: &Path) -> ErrorList {
-    let may_restart = old.is_some_and(|old| old.init_containers.iter().flatten().any(restarts_for_resize));
+pub(super) fn validate_init(scope: &Scope<'_>, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut seen: BTreeSet<&str> =
         scope.spec.containers.iter().map(|container| container.name.as_str()).collect();
@@ -57,21 +54,15 @@ pub(super) fn validate_init(scope: &Scope<'_>, old: Option<&PodSpec>, path: &Pat
             let grace_period = scope.spec.termination_grace_period_seconds;
             errors.extend(probes::validate(container, grace_period, &indexed));
         } else {
-            errors.extend(validate_runs_once(container, may_restart, &indexed));
+            errors.extend(validate_runs_once(container, &indexed));
+            errors.extend(validate_resize_once(container, scope.allowed, &indexed));
         }
     }
     errors
 }
 
-/// Whether an init container that ends is to be restarted when it is resized, which older servers took.
-fn restarts_for_resize(container: &Container) -> bool {
-    let mut policies = container.resize_policy.iter().flatten();
-    container.restart_policy.as_deref() != Some("Always")
-        && policies.any(|policy| policy.restart_policy == "RestartContainer")
-}
-
 /// An init container that ends has nothing to be asked or told while it runs.
-fn validate_runs_once(container: &Container, may_restart: bool, path: &Path) -> ErrorList {
+fn validate_runs_once(container: &Container, path: &Path) -> ErrorList {
     let unfit = [
         ("lifecycle", container.lifecycle.is_some()),
         ("livenessProbe", container.liveness_probe.is_some()),
@@ -80,15 +71,19 @@ fn validate_runs_once(container: &Container, may_restart: bool, path: &Path) -> 
     ];
     let detail = "may not be set for init containers without restartPolicy=Always";
     let unfit = unfit.into_iter().filter(|(_, is_set)| *is_set);
-    let mut errors: ErrorList = unfit.map(|(name, _)| Error::forbidden(&path.child(name), detail)).collect();
-    for (index, policy) in container.resize_policy.iter().flatten().enumerate() {
-        if policy.restart_policy == "RestartContainer" && !may_restart {
-            let path = path.child("resizePolicy").index(index).child("restartPolicy");
-            let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
-            errors.push(Error::invalid(&path, policy.restart_policy.as_str(), detail));
-        }
-    }
-    errors
+    unfit.map(|(name, _)| Error::forbidden(&path.child(name), detail)).collect()
+}
+
+/// Nor is it restarted to be resized.
+fn validate_resize_once(container: &Container, allowed: &Allowed, path: &Path) -> ErrorList {
+    let policies = container.resize_policy.iter().flatten().enumerate();
+    let wrong = policies.filter(|(_, policy)| policy.restart_policy == "RestartContainer");
+    let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+    let error = |(index, policy): (usize, &ContainerResizePolicy)| {
+        let path = path.child("resizePolicy").index(index).child("restartPolicy");
+        Error::invalid(&path, policy.restart_policy.as_str(), detail).named()
+    };
+    wrong.filter(|_| !allowed.resize_restarts).map(error).collect()
 }
 
 pub(super) fn validate_common(container: &Container, scope: &Scope<'_>, path: &Path) -> ErrorList {
@@ -110,7 +105,7 @@ pub(super) fn validate_common(container: &Container, scope: &Scope<'_>, path: &P
     let pull_policy = container.image_pull_policy.as_deref();
     errors.extend(checks::one_of(pull_policy, PULL_POLICIES, &path.child("imagePullPolicy")));
     if let Some(requirements) = &container.resources {
-        errors.extend(resources::validate_container(requirements, &scope.claims, &path.child("resources")));
+        errors.extend(resources::validate_container(requirements, &scope.terms(), &path.child("resources")));
     }
     let resize = container.resize_policy.as_deref().unwrap_or_default();
     let pod_policy = text(&scope.spec.restart_policy);
@@ -173,14 +168,14 @@ fn validate_resize(policies: &[ContainerResizePolicy], pod_policy: &str, path: &
     for (index, policy) in policies.iter().enumerate() {
         let resource = policy.resource_name.as_str();
         if policies[..index].iter().any(|other| other.resource_name == resource) {
-            errors.push(Error::duplicate(&path.index(index), resource));
+            errors.push(Error::duplicate(&path.index(index), resource).named());
         }
         errors.extend(checks::one_of(Some(resource), &["cpu", "memory"], path));
         let restart = policy.restart_policy.as_str();
         errors.extend(checks::one_of(Some(restart), &["NotRequired", "RestartContainer"], path));
         if pod_policy == "Never" && restart != "NotRequired" {
             let detail = "must be 'NotRequired' when pod `restartPolicy` is 'Never'";
-            errors.push(Error::invalid(path, restart, detail));
+            errors.push(Error::invalid(path, restart, detail).named());
         }
     }
     errors

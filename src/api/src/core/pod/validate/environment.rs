@@ -162,7 +162,8 @@ pub(super) fn validate_resource(field: &ResourceFieldSelector, in_volume: bool, 
     } else if name.is_empty() {
         errors.push(Error::required(&path.child("resource"), ""));
     } else if !is_huge_page {
-        errors.extend(checks::supported_only(name, RESOURCES, &path.child("resource")));
+        let wrong = checks::supported_only(name, RESOURCES, &path.child("resource"));
+        errors.extend(wrong.into_iter().map(Error::plain));
     }
     let divisor = field.divisor.as_ref().and_then(|divisor| Quantity::parse(&divisor.0).ok());
     errors.extend(divisor.and_then(|divisor| validate_divisor(name, &divisor, &path.child("divisor"))));
@@ -212,22 +213,18 @@ fn validate_file_key(file: &FileKeySelector, path: &Path) -> ErrorList {
 /// Files of variables stand in an emptyDir of the pod.
 pub(super) fn validate_file_volumes(spec: &PodSpec, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    for (containers, path) in super::lists(spec, path) {
-        for (index, container) in containers.iter().enumerate() {
-            for (variable_index, variable) in container.env.iter().flatten().enumerate() {
-                let file = variable.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref());
-                let Some(file) = file else { continue };
-                let path = path.index(index).child("env").index(variable_index);
-                let path = path.child("valueFrom.fileKeyRef.volumeName");
-                let name = file.volume_name.as_str();
-                match spec.volumes.iter().flatten().find(|volume| volume.name == name) {
-                    None => errors.push(Error::not_found(&path, name)),
-                    Some(volume) if volume.empty_dir.is_none() => {
-                        let detail = "referenced volume must be of type emptyDir";
-                        errors.push(Error::invalid(&path, name, detail));
-                    }
-                    Some(_) => {}
+    for (container, path) in super::containers_with_paths(spec, path) {
+        for (index, variable) in container.env.iter().flatten().enumerate() {
+            let file = variable.value_from.as_ref().and_then(|source| source.file_key_ref.as_ref());
+            let Some(name) = file.map(|file| file.volume_name.as_str()) else { continue };
+            let path = path.child("env").index(index).child("valueFrom.fileKeyRef.volumeName");
+            match spec.volumes.iter().flatten().rfind(|volume| volume.name == name) {
+                None => errors.push(Error::not_found(&path, name)),
+                Some(volume) if volume.empty_dir.is_none() => {
+                    let detail = "referenced volume must be of type emptyDir";
+                    errors.push(Error::invalid(&path, name, detail));
                 }
+                Some(_) => {}
             }
         }
     }

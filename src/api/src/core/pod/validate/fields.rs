@@ -24,19 +24,28 @@ pub(super) fn file_path(value: &str, path: &Path) -> ErrorList {
 
 /// A domain to search; unlike elsewhere its labels may hold underscores.
 pub(super) fn search_domain(value: &str, path: &Path) -> ErrorList {
-    let without = value.replace('_', "a");
-    if value != without && names::dns1123_subdomain(&without).is_empty() {
-        return vec![];
+    let mut messages = vec![];
+    if value.len() > 253 {
+        messages.push("must be no more than 253 characters".to_owned());
     }
-    if names::dns1123_subdomain(value).is_empty() {
-        return vec![];
-    }
-    let message = names::regex(
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
-        r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
-        &["example.com"],
-    );
-    checks::each(path, value, vec![message])
+    let is_formed = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        let is_end =
+            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let bytes = label.as_bytes();
+        is_end(bytes.first())
+            && is_end(bytes.last())
+            && bytes.iter().all(|byte| is_end(Some(byte)) || matches!(byte, b'-' | b'_'))
+    };
+    let pattern = || {
+        names::regex(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+            r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        )
+    };
+    messages.extend((!value.split('.').all(is_formed)).then(pattern));
+    checks::each(path, value, messages)
 }
 
 /// The name of an environment variable.

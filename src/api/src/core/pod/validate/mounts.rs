@@ -115,36 +115,43 @@ fn validate_devices(
     for (index, device) in devices.iter().enumerate() {
         let (name_path, path_path) = (path.index(index).child("name"), path.index(index).child("devicePath"));
         let (name, place, before) = (device.name.as_str(), device.device_path.as_str(), &devices[..index]);
-        let mut wrong_name = |detail: &str| errors.push(Error::invalid(&name_path, name, detail));
-        if before.iter().any(|other| other.name == name) {
-            wrong_name("must be unique");
-        }
-        if mounts.iter().any(|mount| mount.name == name) {
-            wrong_name("must not already exist in volumeMounts");
-        }
-        match volumes.get(name) {
-            Some(volume) if volume.persistent_volume_claim.is_none() && volume.ephemeral.is_none() => {
-                wrong_name(
-                    "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode",
-                );
-            }
-            Some(_) => {}
-            None if name.is_empty() => errors.push(Error::required(&name_path, "")),
-            None => errors.push(Error::not_found(&name_path, name)),
-        }
-        let mut wrong_path = |detail: &str| errors.push(Error::invalid(&path_path, place, detail));
-        if before.iter().any(|other| other.device_path == place) {
-            wrong_path("must be unique");
-        }
-        if !checks::no_backsteps(place, &path_path).is_empty() {
-            wrong_path("can not contain backsteps ('..')");
-        }
-        if mounts.iter().any(|mount| mount.mount_path == place) {
-            wrong_path("must not already exist as a path in volumeMounts");
-        }
+        let has_backsteps = |place: &str| !checks::no_backsteps(place, &path_path).is_empty();
+        errors.extend(validate_device_name(name, before, volumes, &name_path));
         if place.is_empty() {
             errors.push(Error::required(&path_path, ""));
         }
+        let wrong_place = |detail: &str| Error::invalid(&path_path, place, detail);
+        if before.iter().any(|other| other.device_path == place && !has_backsteps(place)) {
+            errors.push(wrong_place("must be unique"));
+        }
+        if has_backsteps(place) {
+            errors.push(wrong_place("can not contain backsteps ('..')"));
+        }
+        if mounts.iter().any(|mount| mount.name == name) {
+            errors.push(Error::invalid(&name_path, name, "must not already exist in volumeMounts"));
+        }
+        if mounts.iter().any(|mount| mount.mount_path == place) {
+            errors.push(wrong_place("must not already exist as a path in volumeMounts"));
+        }
+    }
+    errors
+}
+
+fn validate_device_name(name: &str, before: &[VolumeDevice], volumes: &Known<'_>, path: &Path) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if name.is_empty() {
+        errors.push(Error::required(path, ""));
+    } else if before.iter().any(|other| other.name == name) {
+        errors.push(Error::invalid(path, name, "must be unique"));
+    }
+    match volumes.get(name) {
+        Some(volume) if volume.persistent_volume_claim.is_none() && volume.ephemeral.is_none() => {
+            let detail =
+                "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
+            errors.push(Error::invalid(path, name, detail));
+        }
+        Some(_) => {}
+        None => errors.push(Error::not_found(path, name)),
     }
     errors
 }

@@ -77,9 +77,18 @@ pub(super) fn validate_host_users(scope: &Scope<'_>, path: &Path) -> ErrorList {
     if scope.host_users {
         return vec![];
     }
-    let shared = [(spec.host_network, "hostNetwork"), (spec.host_pid, "HostPID"), (spec.host_ipc, "HostIPC")];
+    let host_network = spec.host_network.filter(|_| !scope.allowed.host_network_users);
+    let shared = [(host_network, "hostNetwork"), (spec.host_pid, "HostPID"), (spec.host_ipc, "HostIPC")];
     let shared = shared.into_iter().filter(|(is_shared, _)| *is_shared == Some(true));
-    shared.map(|(_, name)| Error::forbidden(&path.child(name), "when `hostUsers` is false")).collect()
+    let refuse = |path: &Path| Error::forbidden(path, "when `hostUsers` is false");
+    let mut errors: ErrorList = shared.map(|(_, name)| refuse(&path.child(name))).collect();
+    if !scope.allowed.devices_with_users {
+        let containers = super::containers_with_paths(spec, path).into_iter();
+        let with_devices =
+            containers.filter(|(container, _)| container.volume_devices.iter().flatten().next().is_some());
+        errors.extend(with_devices.map(|(_, path)| refuse(&path.child("volumeDevices"))));
+    }
+    errors
 }
 
 pub(super) fn validate_host_name_override(spec: &PodSpec, path: &Path) -> ErrorList {

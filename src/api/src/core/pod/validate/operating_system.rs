@@ -40,31 +40,43 @@ fn validate_windows(spec: &PodSpec, path: &Path) -> ErrorList {
             unfit.map(|(name, _)| Error::forbidden(&path.child(name), "cannot be set for a windows pod")),
         );
     };
-    if let Some(context) = &spec.security_context {
-        refuse(
-            &path.child("securityContext"),
-            &[
-                ("appArmorProfile", context.app_armor_profile.is_some()),
-                ("seLinuxOptions", context.se_linux_options.is_some()),
-                ("seccompProfile", context.seccomp_profile.is_some()),
-                ("fsGroup", context.fs_group.is_some()),
-                ("fsGroupChangePolicy", context.fs_group_change_policy.is_some()),
-                ("sysctls", context.sysctls.as_ref().is_some_and(|sysctls| !sysctls.is_empty())),
-                ("runAsUser", context.run_as_user.is_some()),
-                ("runAsGroup", context.run_as_group.is_some()),
-                ("supplementalGroups", context.supplemental_groups.is_some()),
-                ("supplementalGroupsPolicy", context.supplemental_groups_policy.is_some()),
-                ("seLinuxChangePolicy", context.se_linux_change_policy.is_some()),
-            ],
-        );
-    }
-    let of_pod = [
-        ("hostUsers", spec.host_users.is_some()),
-        ("hostPID", spec.host_pid == Some(true)),
-        ("hostIPC", spec.host_ipc == Some(true)),
-        ("shareProcessNamespace", spec.share_process_namespace.is_some()),
-    ];
-    refuse(path, &of_pod);
+    let of_context = path.child("securityContext");
+    let context = spec.security_context.clone().unwrap_or_default();
+    refuse(
+        &of_context,
+        &[
+            ("appArmorProfile", context.app_armor_profile.is_some()),
+            ("seLinuxOptions", context.se_linux_options.is_some()),
+        ],
+    );
+    refuse(
+        path,
+        &[
+            ("hostUsers", spec.host_users.is_some()),
+            ("hostPID", spec.host_pid == Some(true)),
+            ("hostIPC", spec.host_ipc == Some(true)),
+        ],
+    );
+    refuse(
+        &of_context,
+        &[
+            ("seccompProfile", context.seccomp_profile.is_some()),
+            ("fsGroup", context.fs_group.is_some()),
+            ("fsGroupChangePolicy", context.fs_group_change_policy.is_some()),
+            ("sysctls", context.sysctls.as_ref().is_some_and(|sysctls| !sysctls.is_empty())),
+        ],
+    );
+    refuse(path, &[("shareProcessNamespace", spec.share_process_namespace.is_some())]);
+    refuse(
+        &of_context,
+        &[
+            ("runAsUser", context.run_as_user.is_some()),
+            ("runAsGroup", context.run_as_group.is_some()),
+            ("supplementalGroups", context.supplemental_groups.is_some()),
+            ("supplementalGroupsPolicy", context.supplemental_groups_policy.is_some()),
+            ("seLinuxChangePolicy", context.se_linux_change_policy.is_some()),
+        ],
+    );
     for (context, path) in contexts(spec, path) {
         refuse(
             &path,

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use machinery::field::{Error, ErrorList, Path};
 
-use super::{environment, fields, volumes};
+use super::{Allowed, environment, fields, volumes};
 
 /// Fields of the pod that a file may hold.
 const FOR_FILES: &[&str] =
@@ -17,12 +17,12 @@ const FOR_FILES: &[&str] =
 const MIN_SECONDS: i64 = 10 * 60;
 const MAX_SECONDS: i64 = 1 << 32;
 
-pub(super) fn validate(projected: &ProjectedVolumeSource, path: &Path) -> ErrorList {
+pub(super) fn validate(projected: &ProjectedVolumeSource, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors =
         ErrorList::from_iter(fields::file_mode(projected.default_mode, &path.child("defaultMode")));
     let mut paths = BTreeSet::new();
     for (index, source) in projected.sources.iter().flatten().enumerate() {
-        errors.extend(validate_source(source, path, &path.child("sources").index(index)));
+        errors.extend(validate_source(source, allowed, path, &path.child("sources").index(index)));
         for (file, owner) in files(source) {
             if !file.is_empty() && !paths.insert(file) {
                 errors.push(Error::invalid(path, owner, "conflicting duplicate paths"));
@@ -47,7 +47,7 @@ fn files(source: &VolumeProjection) -> Vec<(&str, &str)> {
     secret.chain(config_map).chain(downward).collect()
 }
 
-fn validate_source(source: &VolumeProjection, volume: &Path, path: &Path) -> ErrorList {
+fn validate_source(source: &VolumeProjection, allowed: &Allowed, volume: &Path, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut count = 0;
     if let Some(secret) = &source.secret {
@@ -69,7 +69,7 @@ fn validate_source(source: &VolumeProjection, volume: &Path, path: &Path) -> Err
     }
     if let Some(token) = &source.service_account_token {
         count += 1;
-        errors.extend(validate_token(token, volume, &path.child("serviceAccountToken")));
+        errors.extend(validate_token(token, allowed, volume, &path.child("serviceAccountToken")));
     }
     if count > 1 {
         errors.push(Error::forbidden(path, "may not specify more than 1 volume type per source"));
@@ -78,7 +78,12 @@ fn validate_source(source: &VolumeProjection, volume: &Path, path: &Path) -> Err
 }
 
 /// Upstream reports the token's path at the volume.
-fn validate_token(token: &ServiceAccountTokenProjection, volume: &Path, path: &Path) -> ErrorList {
+fn validate_token(
+    token: &ServiceAccountTokenProjection,
+    allowed: &Allowed,
+    volume: &Path,
+    path: &Path,
+) -> ErrorList {
     let seconds = token.expiration_seconds.unwrap_or_default();
     let detail = match seconds {
         ..MIN_SECONDS => Some("may not specify a duration less than 10 minutes"),
@@ -91,10 +96,18 @@ fn validate_token(token: &ServiceAccountTokenProjection, volume: &Path, path: &P
     let path = volume.child("path");
     if token.path.is_empty() {
         errors.push(Error::required(&path, ""));
-    } else {
+    } else if !allowed.token_paths {
         errors.extend(fields::file_path(&token.path, &path));
     }
     errors
+}
+
+/// Whether a token stands outside of its volume, as older servers took it.
+pub(super) fn has_foreign_token_path(spec: &PodSpec) -> bool {
+    let projected = spec.volumes.iter().flatten().filter_map(|volume| volume.projected.as_ref());
+    let sources = projected.flat_map(|projected| projected.sources.iter().flatten());
+    let mut tokens = sources.filter_map(|source| source.service_account_token.as_ref());
+    tokens.any(|token| !fields::file_path(&token.path, &Path::root()).is_empty())
 }
 
 /// A file that holds a field of the pod or an amount of a container.

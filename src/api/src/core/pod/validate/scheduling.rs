@@ -3,20 +3,26 @@
 
 use k8s_openapi::api::core::v1::{PodSpec, Toleration, TopologySpreadConstraint};
 use machinery::field::{Error, ErrorList, Path};
-use machinery::names;
+use machinery::{json, names};
 
-use super::affinity;
+use super::{Allowed, affinity};
 use crate::checks::{self, text};
 use crate::core::node::TAINT_EFFECTS;
 
 const ACTIONS: &[&str] = &["DoNotSchedule", "ScheduleAnyway"];
 
-pub(in super::super) fn validate_tolerations(tolerations: &[Toleration], path: &Path) -> ErrorList {
+pub(in super::super) fn validate_tolerations(
+    tolerations: &[Toleration],
+    allowed: &Allowed,
+    path: &Path,
+) -> ErrorList {
     let tolerations = tolerations.iter().enumerate();
-    tolerations.flat_map(|(index, toleration)| validate_toleration(toleration, &path.index(index))).collect()
+    tolerations
+        .flat_map(|(index, toleration)| validate_toleration(toleration, allowed, &path.index(index)))
+        .collect()
 }
 
-fn validate_toleration(toleration: &Toleration, path: &Path) -> ErrorList {
+fn validate_toleration(toleration: &Toleration, allowed: &Allowed, path: &Path) -> ErrorList {
     let (key, value) = (text(&toleration.key), text(&toleration.value));
     let (operator, effect) = (text(&toleration.operator), text(&toleration.effect));
     let operator_path = path.child("operator");
@@ -26,11 +32,11 @@ fn validate_toleration(toleration: &Toleration, path: &Path) -> ErrorList {
     } else if operator != "Exists" {
         let detail =
             "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-        errors.push(Error::invalid(&operator_path, operator, detail));
+        errors.push(Error::invalid(&operator_path, operator, detail).named());
     }
     if toleration.toleration_seconds.is_some() && effect != "NoExecute" {
         let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-        errors.push(Error::invalid(&path.child("effect"), effect, detail));
+        errors.push(Error::invalid(&path.child("effect"), effect, detail).named());
     }
     match operator {
         "Equal" | "" => {
@@ -44,6 +50,7 @@ fn validate_toleration(toleration: &Toleration, path: &Path) -> ErrorList {
             errors.push(Error::invalid(&operator_path, value, detail));
         }
         "Exists" => {}
+        "Lt" | "Gt" if allowed.comparisons => errors.extend(validate_number(value, &path.child("value"))),
         "Lt" | "Gt" => {
             let operators = &["Equal", "Exists", "Lt", "Gt"];
             errors.push(Error::not_supported(&operator_path, operator, operators));
@@ -52,6 +59,29 @@ fn validate_toleration(toleration: &Toleration, path: &Path) -> ErrorList {
     }
     if !effect.is_empty() {
         errors.extend(checks::supported_only(effect, TAINT_EFFECTS, &path.child("effect")));
+    }
+    errors
+}
+
+/// A number that taints are compared with, in decimal digits that can be read in one way only.
+fn validate_number(value: &str, path: &Path) -> ErrorList {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let is_plain = value == "0"
+        || (digits.bytes().all(|byte| byte.is_ascii_digit())
+            && !digits.is_empty()
+            && !digits.starts_with('0'));
+    let detail = if value.is_empty() {
+        "must be non-empty"
+    } else {
+        "must be a valid decimal integer in canonical form"
+    };
+    let mut errors = ErrorList::from_iter((!is_plain).then(|| Error::invalid(path, value, detail)));
+    if value.parse::<i64>().is_err() {
+        let number = value.strip_prefix(['-', '+']).unwrap_or(value);
+        let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        let why = if is_number { "value out of range" } else { "invalid syntax" };
+        let detail = format!("strconv.ParseInt: parsing {}: {why}", json::quoted(value));
+        errors.push(Error::invalid(path, value, detail));
     }
     errors
 }
@@ -73,7 +103,11 @@ pub(super) fn validate_gates(spec: &PodSpec, path: &Path) -> ErrorList {
     errors
 }
 
-pub(super) fn validate_spread(constraints: &[TopologySpreadConstraint], path: &Path) -> ErrorList {
+pub(super) fn validate_spread(
+    constraints: &[TopologySpreadConstraint],
+    allowed: &Allowed,
+    path: &Path,
+) -> ErrorList {
     let mut errors = ErrorList::new();
     for (index, constraint) in constraints.iter().enumerate() {
         let path = path.index(index);
@@ -90,7 +124,7 @@ pub(super) fn validate_spread(constraints: &[TopologySpreadConstraint], path: &P
             let value = format!("{{{}, {action}}}", constraint.topology_key);
             errors.push(Error::duplicate(&path.child("{topologyKey, whenUnsatisfiable}"), value));
         }
-        errors.extend(validate_constraint(constraint, &path));
+        errors.extend(validate_constraint(constraint, allowed, &path));
     }
     errors
 }
@@ -99,7 +133,7 @@ fn above_zero(value: i32, path: &Path) -> Option<Error> {
     (value <= 0).then(|| Error::invalid(path, value, "must be greater than zero"))
 }
 
-fn validate_constraint(constraint: &TopologySpreadConstraint, path: &Path) -> ErrorList {
+fn validate_constraint(constraint: &TopologySpreadConstraint, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let action = constraint.when_unsatisfiable.as_str();
     if let Some(domains) = constraint.min_domains {
@@ -121,12 +155,14 @@ fn validate_constraint(constraint: &TopologySpreadConstraint, path: &Path) -> Er
         );
     }
     let selector = constraint.label_selector.as_ref();
-    errors.extend(affinity::validate_label_keys(
-        constraint.match_label_keys.as_deref(),
-        None,
-        selector,
-        path,
-    ));
-    errors.extend(checks::label_selector(selector, &path.child("labelSelector")));
+    let keys = constraint.match_label_keys.as_deref();
+    if allowed.spread_keys {
+        errors.extend(affinity::validate_unmerged_keys(keys, selector, &path.child("matchLabelKeys")));
+    } else {
+        errors.extend(affinity::validate_label_keys(keys, None, selector, path));
+    }
+    if !allowed.spread_values {
+        errors.extend(checks::label_selector(selector, &path.child("labelSelector")));
+    }
     errors
 }

@@ -9,13 +9,13 @@ use k8s_openapi::api::core::v1::{
 };
 use machinery::field::{Error, ErrorList, Path};
 
-use super::windows;
+use super::{Allowed, windows};
 use crate::checks::{self, text};
 
 const PROFILES: &[&str] = &["Localhost", "RuntimeDefault", "Unconfined"];
 const SYSCTL: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 
-pub(super) fn validate_pod(spec: &PodSpec, old: Option<&PodSpec>, path: &Path) -> ErrorList {
+pub(super) fn validate_pod(spec: &PodSpec, allowed: &Allowed, path: &Path) -> ErrorList {
     let Some(context) = &spec.security_context else { return vec![] };
     let mut errors = validate_ids(context, path);
     if spec.host_pid == Some(true) && spec.share_process_namespace == Some(true) {
@@ -23,7 +23,7 @@ pub(super) fn validate_pod(spec: &PodSpec, old: Option<&PodSpec>, path: &Path) -
         errors.push(Error::invalid(&path.child("shareProcessNamespace"), true, detail));
     }
     let sysctls = context.sysctls.as_deref().unwrap_or_default();
-    errors.extend(validate_sysctls(sysctls, spec, &path.child("sysctls")));
+    errors.extend(validate_sysctls(sysctls, spec, allowed, &path.child("sysctls")));
     let policy = context.fs_group_change_policy.as_deref();
     errors.extend(choice(policy, &["Always", "OnRootMismatch"], &path.child("fsGroupChangePolicy")));
     errors.extend(seccomp(context.seccomp_profile.as_ref(), path));
@@ -32,7 +32,7 @@ pub(super) fn validate_pod(spec: &PodSpec, old: Option<&PodSpec>, path: &Path) -
     let policy = context.supplemental_groups_policy.as_deref();
     errors.extend(choice(policy, &["Merge", "Strict"], &path.child("supplementalGroupsPolicy")));
     let policy = context.se_linux_change_policy.as_deref();
-    errors.extend(choice(policy, se_linux_policies(old), &path.child("seLinuxChangePolicy")));
+    errors.extend(choice(policy, se_linux_policies(allowed), &path.child("seLinuxChangePolicy")));
     errors
 }
 
@@ -70,14 +70,12 @@ fn validate_ids(context: &PodSecurityContext, path: &Path) -> ErrorList {
 }
 
 /// Mounting with a label is off by default; a pod that asks for it, or anything, may go on doing so.
-fn se_linux_policies(old: Option<&PodSpec>) -> &'static [&'static str] {
-    let old = old.and_then(|old| old.security_context.as_ref());
-    let had_one = old.is_some_and(|context| context.se_linux_change_policy.is_some());
-    if had_one { &["MountOption", "Recursive"] } else { &["Recursive"] }
+fn se_linux_policies(allowed: &Allowed) -> &'static [&'static str] {
+    if allowed.any_se_linux_policy { &["MountOption", "Recursive"] } else { &["Recursive"] }
 }
 
 /// Names are given with dots or slashes; what is not the pod's own namespace is the host's.
-fn validate_sysctls(sysctls: &[Sysctl], spec: &PodSpec, path: &Path) -> ErrorList {
+fn validate_sysctls(sysctls: &[Sysctl], spec: &PodSpec, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     let mut seen = BTreeSet::new();
     for (index, sysctl) in sysctls.iter().enumerate() {
@@ -91,14 +89,26 @@ fn validate_sysctls(sysctls: &[Sysctl], spec: &PodSpec, path: &Path) -> ErrorLis
         } else if !seen.insert(name) {
             errors.push(Error::duplicate(&path, name));
         }
-        if spec.host_network == Some(true) && name.replace('/', ".").starts_with("net.") {
-            errors.push(Error::invalid(&path, name, "may not be specified when 'hostNetwork' is true"));
-        }
-        if spec.host_ipc == Some(true) && is_ipc(&name.replace('/', ".")) {
-            errors.push(Error::invalid(&path, name, "may not be specified when 'hostIPC' is true"));
-        }
+        let of_host = of_host(name, spec).filter(|_| !allowed.host_sysctls);
+        let detail = |namespace| format!("may not be specified when '{namespace}' is true");
+        errors.extend(of_host.map(|namespace| Error::invalid(&path, name, detail(namespace))));
     }
     errors
+}
+
+/// The host's namespace that a sysctl belongs to, if the pod is in it.
+fn of_host(name: &str, spec: &PodSpec) -> Option<&'static str> {
+    let name = name.replace('/', ".");
+    if spec.host_network == Some(true) && name.starts_with("net.") {
+        return Some("hostNetwork");
+    }
+    (spec.host_ipc == Some(true) && is_ipc(&name)).then_some("hostIPC")
+}
+
+/// Whether the pod sets what is the host's, as older servers took it.
+pub(super) fn has_host_sysctls(spec: &PodSpec) -> bool {
+    let sysctls = spec.security_context.iter().flat_map(|context| context.sysctls.iter().flatten());
+    sysctls.into_iter().any(|sysctl| of_host(&sysctl.name, spec).is_some())
 }
 
 fn is_sysctl(name: &str) -> bool {

@@ -76,6 +76,10 @@ fn required(values: &[(&str, &str)], path: &Path) -> ErrorList {
     empty.map(|(_, name)| Error::required(&path.child(name), "")).collect()
 }
 
+fn required_list(list: &[String], path: &Path) -> Option<Error> {
+    list.is_empty().then(|| Error::required(path, ""))
+}
+
 fn in_range(value: i32, path: &Path) -> ErrorList {
     checks::each(path, value, names::in_range(value.into(), 0, 255))
 }
@@ -118,17 +122,55 @@ fn nfs(source: &core::NFSVolumeSource, path: &Path) -> ErrorList {
 fn iscsi(source: &core::ISCSIVolumeSource, path: &Path) -> ErrorList {
     let path = path.child("iscsi");
     let mut errors = required(&[(&source.target_portal, "targetPortal"), (&source.iqn, "iqn")], &path);
-    let is_known = ["iqn", "eui", "naa"].iter().any(|prefix| source.iqn.starts_with(prefix));
-    if !source.iqn.is_empty() && !is_known {
-        let detail = "must be valid format starting with iqn, eui, or naa";
-        errors.push(Error::invalid(&path.child("iqn"), source.iqn.as_str(), detail));
+    if !source.iqn.is_empty() {
+        errors.extend(iscsi_name(&source.iqn, &path.child("iqn")));
     }
     errors.extend(in_range(source.lun, &path.child("lun")));
     let uses_chap = source.chap_auth_discovery == Some(true) || source.chap_auth_session == Some(true);
     if uses_chap && source.secret_ref.is_none() {
         errors.push(Error::required(&path.child("secretRef"), ""));
     }
+    if let Some(name) = &source.initiator_name {
+        errors.extend(iscsi_name(name, &path.child("initiatorname")));
+    }
     errors
+}
+
+/// A name of iSCSI, in one of its three forms.
+fn iscsi_name(name: &str, path: &Path) -> Option<Error> {
+    let is_of_length = |rest: &str, length| {
+        let mut chars = rest.chars();
+        chars.next().is_some_and(|separator| separator != '\n')
+            && chars.as_str().len() == length
+            && chars.all(|c| c.is_ascii_alphanumeric())
+    };
+    let is_formed = match name.get(..3) {
+        Some("iqn") => name.match_indices("iqn.").any(|(place, _)| is_qualified(&name[place + 4..])),
+        Some("eui") => is_of_length(&name[3..], 16),
+        Some("naa") => is_of_length(&name[3..], 32),
+        _ => {
+            let detail = "must be valid format starting with iqn, eui, or naa";
+            return Some(Error::invalid(path, name, detail));
+        }
+    };
+    (!is_formed).then(|| Error::invalid(path, name, "must be valid format"))
+}
+
+/// What follows `iqn.`: `2001-04.com.example:disk`.
+fn is_qualified(rest: &str) -> bool {
+    let is_date = |date: &str| {
+        date.bytes()
+            .enumerate()
+            .all(|(place, byte)| if place == 4 { byte == b'-' } else { byte.is_ascii_digit() })
+    };
+    let Some((_, rest)) = rest.split_at_checked(7).filter(|(date, _)| is_date(date)) else { return false };
+    let Some((domain, name)) = rest.strip_prefix('.').and_then(|rest| rest.split_once(':')) else {
+        return false;
+    };
+    let is_name =
+        |c: char| !matches!(c, ',' | '^' | ';' | '*' | '&' | '$' | '|' | ' ' | '\t' | '\n' | '\x0c' | '\r');
+    let is_domain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    !domain.is_empty() && domain.chars().all(is_domain) && !name.is_empty() && name.chars().all(is_name)
 }
 
 fn glusterfs(source: &core::GlusterfsVolumeSource, path: &Path) -> ErrorList {
@@ -158,8 +200,10 @@ fn persistent_volume_claim(source: &core::PersistentVolumeClaimVolumeSource, pat
 }
 
 fn rbd(source: &core::RBDVolumeSource, path: &Path) -> ErrorList {
-    let first = source.monitors.first().map(String::as_str).unwrap_or_default();
-    required(&[(first, "monitors"), (&source.image, "image")], &path.child("rbd"))
+    let path = path.child("rbd");
+    let mut errors = ErrorList::from_iter(required_list(&source.monitors, &path.child("monitors")));
+    errors.extend(required(&[(&source.image, "image")], &path));
+    errors
 }
 
 fn cinder(source: &core::CinderVolumeSource, path: &Path) -> ErrorList {
@@ -172,8 +216,7 @@ fn cinder(source: &core::CinderVolumeSource, path: &Path) -> ErrorList {
 }
 
 fn cephfs(source: &core::CephFSVolumeSource, path: &Path) -> ErrorList {
-    let first = source.monitors.first().map(String::as_str).unwrap_or_default();
-    required(&[(first, "monitors")], &path.child("cephfs"))
+    required_list(&source.monitors, &path.child("cephfs.monitors")).into_iter().collect()
 }
 
 fn quobyte(source: &core::QuobyteVolumeSource, path: &Path) -> ErrorList {
@@ -301,9 +344,9 @@ fn scale_io(source: &core::ScaleIOVolumeSource, path: &Path) -> ErrorList {
 }
 
 fn csi(source: &core::CSIVolumeSource, path: &Path) -> ErrorList {
-    let path = path.child("csi");
-    let driver = path.child("driver");
+    let driver = path.child("csi.driver");
     let name = source.driver.as_str();
+    let path = path.child("csi");
     let mut errors = required(&[(name, "driver")], &path);
     if name.len() > 63 {
         errors.push(Error::too_long(&driver, 63));
@@ -312,7 +355,10 @@ fn csi(source: &core::CSIVolumeSource, path: &Path) -> ErrorList {
         errors.extend(checks::each(&driver, name, names::dns1123_subdomain(&name.to_lowercase())));
     }
     if let Some(secret) = &source.node_publish_secret_ref {
-        errors.extend(checks::required_reference(&secret.name, &path.child("nodePublishSecretRef.name")));
+        // Upstream names the field only where it is empty.
+        let (given, absent) = (path.child("name"), path.child("nodePublishSecretRef.name"));
+        let at = if secret.name.is_empty() { absent } else { given };
+        errors.extend(checks::required_reference(&secret.name, &at));
     }
     errors
 }

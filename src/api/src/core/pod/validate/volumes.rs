@@ -9,12 +9,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
 use machinery::names;
 use machinery::quantity::Quantity;
 
 use super::volume_sources::{Source, sources};
-use super::{Of, fields, projected};
+use super::{Allowed, Of, claim_template, fields, projected};
 use crate::checks::{self, text};
 
 const HOST_PATH_TYPES: &[&str] =
@@ -23,13 +22,18 @@ const HOST_PATH_TYPES: &[&str] =
 /// Volumes without errors, by name.
 pub(in super::super) type Known<'a> = BTreeMap<&'a str, &'a Volume>;
 
-pub(super) fn validate<'a>(volumes: &'a [Volume], of: Of<'_>, path: &Path) -> (Known<'a>, ErrorList) {
+pub(super) fn validate<'a>(
+    volumes: &'a [Volume],
+    of: Of<'_>,
+    allowed: &Allowed,
+    path: &Path,
+) -> (Known<'a>, ErrorList) {
     let created = created_claims(volumes, of);
     let mut known = Known::new();
     let mut errors = ErrorList::new();
     for (index, volume) in volumes.iter().enumerate() {
         let path = path.index(index);
-        let mut own = validate_source(volume, of, &path);
+        let mut own = validate_source(volume, of, allowed, &path);
         own.extend(validate_name(&volume.name, &known, &path.child("name")));
         if own.is_empty() {
             known.insert(&volume.name, volume);
@@ -69,7 +73,7 @@ fn created_claims(volumes: &[Volume], of: Of<'_>) -> BTreeSet<String> {
 }
 
 /// The first source counts; each further one is an error.
-fn validate_source(volume: &Volume, of: Of<'_>, path: &Path) -> ErrorList {
+fn validate_source(volume: &Volume, of: Of<'_>, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut given = sources(volume).into_iter();
     let Some((_, source)) = given.next() else {
         return vec![Error::required(path, "must specify a volume type")];
@@ -86,7 +90,7 @@ fn validate_source(volume: &Volume, of: Of<'_>, path: &Path) -> ErrorList {
         Source::Secret(source) => validate_secret(source, &path.child("secret")),
         Source::ConfigMap(source) => validate_config_map(source, &path.child("configMap")),
         Source::DownwardApi(source) => validate_downward(source, &path.child("downwardAPI")),
-        Source::Projected(source) => projected::validate(source, &path.child("projected")),
+        Source::Projected(source) => projected::validate(source, allowed, &path.child("projected")),
         Source::Ephemeral(source) => validate_ephemeral(source, &volume.name, of, path),
         Source::Image(source) => validate_image(source, of, &path.child("image")),
         Source::Other(check) => check(path),
@@ -155,22 +159,11 @@ fn validate_downward(source: &DownwardAPIVolumeSource, path: &Path) -> ErrorList
 /// A claim is made for the volume, under a name that the pod's and the volume's make together.
 fn validate_ephemeral(source: &EphemeralVolumeSource, name: &str, of: Of<'_>, path: &Path) -> ErrorList {
     let template_path = path.child("ephemeral.volumeClaimTemplate");
-    let Some(template) = &source.volume_claim_template else {
-        return vec![Error::required(&template_path, "")];
+    let mut errors = match &source.volume_claim_template {
+        Some(template) => claim_template::validate(template, &template_path),
+        None => vec![Error::required(&template_path, "")],
     };
-    let metadata = template.metadata.clone().unwrap_or_default();
-    let metadata_path = template_path.child("metadata");
-    let mut errors =
-        meta::validate_annotations(metadata.annotations.as_ref(), &metadata_path.child("annotations"));
-    errors.extend(meta::validate_labels(metadata.labels.as_ref(), &metadata_path.child("labels")));
-    let modes = template.spec.access_modes.as_deref().unwrap_or_default();
-    let modes_path = template_path.child("spec.accessModes");
-    if modes.is_empty() {
-        errors.push(Error::required(&modes_path, "at least 1 access mode is required"));
-    }
-    let supported = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-    errors.extend(modes.iter().flat_map(|mode| checks::supported_only(mode, supported, &modes_path)));
-    if let Some(pod) = pod_name(of) {
+    if let Some(pod) = pod_name(of).filter(|_| !name.is_empty()) {
         let claim = format!("{pod}-{name}");
         let messages = names::dns1123_subdomain(&claim).into_iter();
         let messages = messages.map(|message| format!("PVC name \"{claim}\": {message}")).collect();

@@ -19,8 +19,8 @@ fn is_v6(ip: &str) -> bool {
     checks::parse_ip(ip).is_some_and(|address| address.to_canonical().is_ipv6())
 }
 
-/// How `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` fit together.
-pub(super) fn validate(spec: &ServiceSpec, path: &Path) -> ErrorList {
+/// How `clusterIP`, `clusterIPs`, `ipFamilies` and `ipFamilyPolicy` fit together. Addresses that `old` has may stay.
+pub(in super::super) fn validate(spec: &ServiceSpec, old: Option<&ServiceSpec>, path: &Path) -> ErrorList {
     if type_of(spec) == "ExternalName" {
         return vec![];
     }
@@ -31,13 +31,13 @@ pub(super) fn validate(spec: &ServiceSpec, path: &Path) -> ErrorList {
         let path = families_path.index(index);
         errors.extend(checks::supported_only(family, FAMILIES, &path));
         if families(spec)[..index].contains(family) {
-            errors.push(Error::duplicate(&path, family.as_str()));
+            errors.push(Error::duplicate(&path, family.as_str()).named());
         }
     }
     if let Some(policy) = &spec.ip_family_policy {
         errors.extend(checks::supported_only(policy, POLICIES, &path.child("ipFamilyPolicy")));
     }
-    let unreadable = validate_each(spec, &ips_path);
+    let unreadable = validate_each(spec, old, &ips_path);
     let is_readable = unreadable.is_empty();
     errors.extend(unreadable);
     if cluster_ips(spec).len() > 2 {
@@ -60,12 +60,13 @@ fn validate_first(spec: &ServiceSpec, path: &Path) -> Option<Error> {
     }
 }
 
-fn validate_each(spec: &ServiceSpec, path: &Path) -> ErrorList {
+fn validate_each(spec: &ServiceSpec, old: Option<&ServiceSpec>, path: &Path) -> ErrorList {
     let ips = cluster_ips(spec);
+    let old = old.map(cluster_ips).unwrap_or_default();
     let mut errors = ErrorList::new();
     for (index, ip) in ips.iter().enumerate() {
         if index > 0 || ip != "None" {
-            errors.extend(checks::legacy_ip(ip, &path.index(index)));
+            errors.extend(checks::kept_ip(ip, old.iter().map(String::as_str), &path.index(index)));
         } else if ips.len() > 1 {
             errors.push(Error::invalid(path, ips, "'None' must be the first and only value"));
         }
@@ -76,16 +77,20 @@ fn validate_each(spec: &ServiceSpec, path: &Path) -> ErrorList {
 fn validate_match(spec: &ServiceSpec, path: &Path) -> ErrorList {
     let ips = cluster_ips(spec);
     let mut errors = ErrorList::new();
-    if let [first, second] = ips
-        && is_v6(first) == is_v6(second)
-    {
-        errors.push(Error::invalid(path, ips, "may specify no more than one IP for each IP family"));
+    if ips.len() > 1 {
+        let texts: Vec<&str> = ips.iter().map(String::as_str).collect();
+        errors.extend(checks::dual_stack(&texts, ips, path));
     }
     if is_headless(spec) {
         return errors;
     }
     for (index, (ip, family)) in ips.iter().zip(families(spec)).enumerate() {
-        if is_v6(ip) != (family == "IPv6") {
+        let is_wrong = match family.as_str() {
+            "IPv4" => is_v6(ip),
+            "IPv6" => !is_v6(ip),
+            _ => false,
+        };
+        if is_wrong {
             let detail = format!("expected an {family} value as indicated by `ipFamilies[{index}]`");
             errors.push(Error::invalid(&path.index(index), ip.as_str(), detail));
         }
@@ -93,32 +98,12 @@ fn validate_match(spec: &ServiceSpec, path: &Path) -> ErrorList {
     errors
 }
 
-/// What is wrong with the addresses and families that are to be allocated. Later checks are only made where the earlier
-/// ones find nothing. The cluster has IPv4 only.
-pub(in super::super) fn validate_allocation(spec: &ServiceSpec, old: Option<&ServiceSpec>) -> ErrorList {
-    let path = Path::new("spec");
-    if type_of(spec) == "ExternalName" || old.is_some_and(|old| is_settled(spec, old)) {
-        return vec![];
-    }
-    let errors = validate(spec, &path);
-    if !errors.is_empty() {
-        return errors;
-    }
-    let errors = validate_policy(spec, old, &path);
-    let has_no_pods =
-        is_headless(spec) && spec.selector.as_ref().is_none_or(std::collections::BTreeMap::is_empty);
-    // Nothing is allocated for headless services without selector; they may name any family.
-    if !errors.is_empty() || has_no_pods { errors } else { validate_families(spec, &path) }
-}
-
-/// Whether nothing is to be allocated or released: a service that merely prefers two families keeps what it has.
-fn is_settled(new: &ServiceSpec, old: &ServiceSpec) -> bool {
-    let prefers = |spec: &ServiceSpec| text(&spec.ip_family_policy) == "PreferDualStack";
-    prefers(new) && prefers(old) && cluster_ips(new) == cluster_ips(old) && families(new) == families(old)
-}
-
 /// Whether the policy allows as many addresses and families as there are.
-fn validate_policy(spec: &ServiceSpec, old: Option<&ServiceSpec>, path: &Path) -> ErrorList {
+pub(in super::super) fn validate_policy(
+    spec: &ServiceSpec,
+    old: Option<&ServiceSpec>,
+    path: &Path,
+) -> ErrorList {
     let refuse =
         |detail: &str| Error::invalid(&path.child("ipFamilyPolicy"), &spec.ip_family_policy, detail).named();
     let mut errors = ErrorList::new();
@@ -130,28 +115,23 @@ fn validate_policy(spec: &ServiceSpec, old: Option<&ServiceSpec>, path: &Path) -
             "must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified";
         errors.extend((families(spec).len() == 2).then(|| refuse(detail)));
     } else if let Some(old) = old {
-        let reduced = |new: usize, old: usize| new == 1 && old == 2;
+        let reduced = |new: usize, old: usize| new > 0 && new < old;
         let detail = "must be 'SingleStack' to release the secondary cluster IP";
         errors.extend(reduced(cluster_ips(spec).len(), cluster_ips(old).len()).then(|| refuse(detail)));
         let detail = "must be 'SingleStack' to release the secondary IP family";
         errors.extend(reduced(families(spec).len(), families(old).len()).then(|| refuse(detail)));
     }
-    for (index, _) in cluster_ips(spec).iter().enumerate().filter(|(_, ip)| is_v6(ip)) {
-        if index >= families(spec).len() {
-            let path = path.child("clusterIPs").index(index);
-            errors.push(Error::invalid(&path, cluster_ips(spec), "IPv6 is not configured on this cluster"));
-        }
-    }
     errors
 }
 
-fn validate_families(spec: &ServiceSpec, path: &Path) -> ErrorList {
+/// Whether the cluster has what is asked for: IPv4.
+pub(in super::super) fn validate_families(spec: &ServiceSpec, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if text(&spec.ip_family_policy) == "RequireDualStack" {
         let detail = "this cluster is not configured for dual-stack services";
         errors.push(Error::invalid(&path.child("ipFamilyPolicy"), &spec.ip_family_policy, detail).named());
     }
-    for (index, family) in families(spec).iter().enumerate().filter(|(_, family)| *family == "IPv6") {
+    for (index, family) in families(spec).iter().enumerate().filter(|(_, family)| *family != "IPv4") {
         let path = path.child("ipFamilies").index(index);
         errors.push(Error::invalid(&path, family.as_str(), "not configured on this cluster").named());
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::Change;
 use crate::{EventKind, Key};
 
 /// fjall itself has to write what [`walk`] understands.
@@ -21,7 +22,7 @@ fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
     }
     let path = newest_journal(directory.path()).unwrap().unwrap();
     let intact = walk(&path).unwrap();
-    assert_eq!(intact.newest, Some(29));
+    assert_eq!(intact.told.logged, Some(29));
     let written = std::fs::read(&path).unwrap();
     let last = written.iter().rposition(|&byte| byte != 0).unwrap();
     assert_eq!(intact.end, last as u64 + 1);
@@ -43,6 +44,28 @@ fn evidence_across_the_steps_of_a_search_is_found() {
         let behind = search(&path, 0).unwrap();
         assert_eq!((behind.proven, behind.end), (Some(8), bytes.len() as u64), "{before_the_step}");
     }
+}
+
+#[test]
+fn a_batch_is_encoded_as_fjall_writes_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = fjall::Database::builder(directory.path())
+        .journal_compression(fjall::CompressionType::None)
+        .open()
+        .unwrap();
+    let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+    let path = newest_journal(directory.path()).unwrap().unwrap();
+    let before = walk(&path).unwrap().end as usize;
+    let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
+    batch.insert(&keyspace, "a", "value");
+    batch.remove(&keyspace, "b");
+    batch.commit().unwrap();
+    let after = walk(&path).unwrap().end as usize;
+    let written = &std::fs::read(&path).unwrap()[before..after];
+    let number = u64::from_le_bytes(written[5..13].try_into().unwrap());
+    let id = u64::from_le_bytes(written[16..24].try_into().unwrap());
+    let changes = [Change::Put("a".into(), "value".into()), Change::Remove("b".into())];
+    assert_eq!(encoding::encode(&changes, number, id), written);
 }
 
 fn log_record(revision: Revision) -> bytes::Bytes {

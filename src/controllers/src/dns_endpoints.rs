@@ -1,53 +1,50 @@
-//! The endpoints of the DNS service: every node that says on which port it answers, ready as the node is.
+//! The endpoints of the cluster's DNS service: every node that says on which port it answers, ready as the node is.
 //!
 //! Follows Nodes, writes EndpointSlices of the service `kube-system/kube-dns`, one for each port that nodes answer on; no
-//! other controller does, since the service selects no pods.
+//! other controller does, since the service selects no pods. Upstream has no such controller: there, DNS is a Deployment.
 
 use std::collections::BTreeMap;
 
-use client::{Informer, Informers};
+use client::Informer;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
-use tokio_util::sync::CancellationToken;
 
-use crate::node::DNS_PORT_ANNOTATION;
+use crate::{Context, Error, ignore_absent};
 
+/// Where a Node says on which port of its address the cluster's DNS answers.
+pub const DNS_PORT_ANNOTATION: &str = "coxswain.io/dns-port";
+
+const ACCOUNT: &str = "dns-endpoints-controller";
 const NAMESPACE: &str = "kube-system";
 const LABELS: [(&str, &str); 2] =
     [("kubernetes.io/service-name", "kube-dns"), ("endpointslice.kubernetes.io/managed-by", "coxswain")];
 
-/// Keeps the slices true until cancelled.
-///
-/// # Errors
-/// The API refuses a slice.
-pub(super) async fn run(
-    client: kube::Client,
-    informers: Informers,
-    cancel: CancellationToken,
-) -> kube::Result<()> {
-    let (nodes, api) = (informers.of::<Node>(), Api::namespaced(client, NAMESPACE));
-    cancel.run_until_cancelled(follow(&api, &nodes)).await.unwrap_or(Ok(()))
+/// Runs the controller until the context is cancelled.
+pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
+    let (nodes, api) = (cx.informers.of::<Node>(), Api::namespaced(cx.client(ACCOUNT), NAMESPACE));
+    cx.cancel.run_until_cancelled(follow(&api, &nodes)).await.unwrap_or(Ok(()))
 }
 
-async fn follow(api: &Api<EndpointSlice>, nodes: &Informer<Node>) -> kube::Result<()> {
+async fn follow(api: &Api<EndpointSlice>, nodes: &Informer<Node>) -> Result<(), Error> {
     nodes.synced().await;
     let mut changes = nodes.subscribe();
-    let mut written = None;
+    // Without a node that answers nobody asks either: then what is there may stay.
+    let mut written = BTreeMap::new();
     while changes.next().await.is_some() {
         while changes.try_next().is_some() {}
         let desired = desired(nodes.list().iter().map(AsRef::as_ref));
-        if written.as_ref() != Some(&desired) {
+        if written != desired {
             act(api, &desired).await?;
-            written = Some(desired);
+            written = desired;
         }
     }
     Ok(())
 }
 
 /// Creates, replaces and deletes until the API has the desired slices and no others.
-async fn act(api: &Api<EndpointSlice>, desired: &BTreeMap<String, EndpointSlice>) -> kube::Result<()> {
+async fn act(api: &Api<EndpointSlice>, desired: &BTreeMap<String, EndpointSlice>) -> Result<(), Error> {
     let selector = LABELS.map(|(key, value)| format!("{key}={value}")).join(",");
     let mut observed: BTreeMap<String, EndpointSlice> = BTreeMap::new();
     for slice in api.list(&ListParams::default().labels(&selector)).await? {
@@ -63,10 +60,7 @@ async fn act(api: &Api<EndpointSlice>, desired: &BTreeMap<String, EndpointSlice>
         }
     }
     for name in observed.keys() {
-        match api.delete(name, &DeleteParams::default()).await {
-            Err(error) if !client::answer::is_not_found(&error) => return Err(error),
-            _ => {}
-        }
+        ignore_absent(api.delete(name, &DeleteParams::default()).await)?;
     }
     Ok(())
 }

@@ -1,0 +1,226 @@
+//! Snapshots that the server takes by itself: every so often, into one place, of which the newest are kept.
+//!
+//! When the next one is due follows from those that are there, so a restart neither takes one too many nor forgets one,
+//! and of several servers over one store the one that orders the writes takes it. What fails is tried again; the cluster
+//! goes on.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use store::Store;
+use store::snapshot::Passphrase;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::location::{self, Location};
+use super::passphrase::PassphraseFile;
+
+/// What the names of these begin with; others are never removed.
+const PREFIX: &str = "scheduled-";
+/// How soon a failure is followed by another attempt, at most.
+const RETRY: Duration = Duration::from_secs(5 * 60);
+
+/// The flags about scheduled snapshots; in the config file they stand under `snapshots`.
+#[derive(Args, Deserialize, Default, Debug)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct ScheduleOptions {
+    /// Take snapshots of the cluster's state into this directory, or below s3://bucket/prefix/
+    #[arg(long = "snapshot-to", value_name = "PLACE")]
+    to: Option<String>,
+    /// How often [default: 6h]
+    #[arg(long = "snapshot-every", value_name = "DURATION")]
+    every: Option<SignedDuration>,
+    /// How many of them are kept [default: 28]
+    #[arg(long = "snapshot-keep", value_name = "COUNT")]
+    keep: Option<usize>,
+    /// Encrypt them with what is in this file
+    #[arg(long = "snapshot-passphrase-file", value_name = "FILE")]
+    passphrase_file: Option<std::path::PathBuf>,
+}
+
+impl ScheduleOptions {
+    /// These, and the file's where there is none.
+    pub(crate) fn or(self, file: Self) -> Self {
+        Self {
+            to: self.to.or(file.to),
+            every: self.every.or(file.every),
+            keep: self.keep.or(file.keep),
+            passphrase_file: self.passphrase_file.or(file.passphrase_file),
+        }
+    }
+
+    /// # Errors
+    /// Flags that do not go together or cannot be; a passphrase that cannot be read.
+    pub(crate) fn resolve(self) -> anyhow::Result<Option<Schedule>> {
+        let Some(to) = self.to else {
+            let others = self.every.is_some() || self.keep.is_some() || self.passphrase_file.is_some();
+            ensure!(!others, "the flags --snapshot-… need --snapshot-to: where to take snapshots");
+            return Ok(None);
+        };
+        let every = self.every.unwrap_or(SignedDuration::from_hours(6));
+        ensure!(every >= SignedDuration::from_secs(1), "--snapshot-every must be at least 1s");
+        let keep = self.keep.unwrap_or(28);
+        ensure!(keep > 0, "--snapshot-keep must be at least 1");
+        Ok(Some(Schedule {
+            to: Location::parse(&to).context("--snapshot-to")?,
+            every: every.try_into().context("--snapshot-every")?,
+            keep,
+            passphrase: PassphraseFile { path: self.passphrase_file }.read()?,
+        }))
+    }
+}
+
+/// Which snapshots are to be taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Schedule {
+    to: Location,
+    every: Duration,
+    keep: usize,
+    passphrase: Option<Passphrase>,
+}
+
+/// Takes them until it is cancelled.
+///
+/// # Errors
+/// None: what fails is logged and tried again.
+pub(crate) async fn run(schedule: Schedule, store: Store, cancel: CancellationToken) -> anyhow::Result<()> {
+    loop {
+        let pause = match schedule.turn(&store, Timestamp::now()).await {
+            Ok(pause) => pause,
+            Err(error) => {
+                warn!(to = %schedule.to, error = format!("{error:#}"), "cannot take a scheduled snapshot");
+                RETRY.min(schedule.every)
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+impl Schedule {
+    /// Takes a snapshot if one is due, and says how long there is nothing to do.
+    async fn turn(&self, store: &Store, now: Timestamp) -> anyhow::Result<Duration> {
+        let pause = self.due_in(&self.names().await?, now);
+        if !pause.is_zero() {
+            return Ok(pause);
+        }
+        if !store.orders_writes() {
+            // Another server does. It may be gone by the next look.
+            return Ok(self.every / 10);
+        }
+        self.take(store, now).await?;
+        self.remove_old().await?;
+        Ok(self.every)
+    }
+
+    /// The names of those that are there, oldest first.
+    async fn names(&self) -> anyhow::Result<Vec<String>> {
+        if let Location::File(folder) = &self.to {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        let found = self.to.list().await?;
+        Ok(found.into_iter().map(|found| found.name).filter(|name| taken_at(name).is_some()).collect())
+    }
+
+    fn due_in(&self, names: &[String], now: Timestamp) -> Duration {
+        // One from the future was taken while the clock was wrong, and says nothing.
+        let times = names.iter().filter_map(|name| taken_at(name)).filter(|time| *time <= now);
+        let Some(newest) = times.max() else { return Duration::ZERO };
+        let age = Duration::try_from(now.duration_since(newest)).unwrap_or_default();
+        self.every.saturating_sub(age)
+    }
+
+    async fn take(&self, store: &Store, now: Timestamp) -> anyhow::Result<()> {
+        let to = self.to.child(&location::name(PREFIX, now, Some(store.revision())));
+        let sink = to.create().await?;
+        let (sink, summary) = store.save(sink, self.passphrase.clone()).await?;
+        tokio::task::spawn_blocking(move || sink.commit()).await??;
+        info!(%to, revision = summary.revision, objects = summary.objects, bytes = summary.bytes, "took a scheduled snapshot");
+        Ok(())
+    }
+
+    async fn remove_old(&self) -> anyhow::Result<()> {
+        let names = self.names().await?;
+        for name in &names[..names.len().saturating_sub(self.keep)] {
+            self.to.child(name).remove().await?;
+        }
+        Ok(())
+    }
+}
+
+/// When a scheduled snapshot was taken, by its name; `None` for anything else.
+fn taken_at(name: &str) -> Option<Timestamp> {
+    let (time, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", time).ok()?;
+    time.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|time| time.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedule(to: &std::path::Path) -> Schedule {
+        Schedule {
+            to: Location::File(to.to_owned()),
+            every: Duration::from_secs(3600),
+            keep: 2,
+            passphrase: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn snapshots_are_taken_when_due_and_the_newest_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("snapshots");
+        let schedule = schedule(&to);
+        let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
+        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let at = |minutes: i64| start + SignedDuration::from_mins(minutes);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(schedule.turn(&store, at(0)).await.unwrap(), hour);
+        // What a person put there stays there.
+        std::fs::write(to.join("mine.snapshot"), "x").unwrap();
+        assert_eq!(schedule.turn(&store, at(20)).await.unwrap(), Duration::from_secs(40 * 60));
+        for hours in 1..4 {
+            assert_eq!(schedule.turn(&store, at(hours * 60)).await.unwrap(), hour);
+        }
+        let names: Vec<_> = schedule.to.list().await.unwrap().into_iter().map(|found| found.name).collect();
+        let expected = ["mine", "scheduled-20260101T020000Z-r1", "scheduled-20260101T030000Z-r1"];
+        assert_eq!(names, expected.map(|name| format!("{name}.snapshot")));
+        store.close().await;
+    }
+
+    #[test]
+    fn a_snapshot_from_the_future_does_not_end_the_schedule() {
+        let schedule = schedule(std::path::Path::new("x"));
+        let names = ["scheduled-20990101T000000Z-r5.snapshot".to_owned()];
+        assert_eq!(schedule.due_in(&names, Timestamp::UNIX_EPOCH), Duration::ZERO);
+        assert_eq!(taken_at("scheduled-x.snapshot"), None);
+    }
+
+    #[test]
+    fn flags_are_checked_before_the_server_starts() {
+        let options = |to: Option<&str>, every: Option<i64>, keep| ScheduleOptions {
+            to: to.map(str::to_owned),
+            every: every.map(SignedDuration::from_secs),
+            keep,
+            passphrase_file: None,
+        };
+        let check = |options: ScheduleOptions, expected: &str| {
+            let error = format!("{:#}", options.resolve().unwrap_err());
+            assert!(error.contains(expected), "{error}");
+        };
+        assert!(options(None, None, None).resolve().unwrap().is_none());
+        check(options(None, Some(9), None), "--snapshot-to");
+        check(options(Some("x"), Some(0), None), "at least 1s");
+        check(options(Some("x"), None, Some(0)), "at least 1");
+        check(options(Some("ftp://x"), None, None), "neither a path nor");
+        let schedule = options(Some("x"), None, None).resolve().unwrap().unwrap();
+        assert_eq!((schedule.every, schedule.keep), (Duration::from_secs(6 * 3600), 28));
+    }
+}

@@ -1,0 +1,54 @@
+//! What follows from entries being stored in sealed form: which are sealed otherwise than they would be now, and those that
+//! could not be opened.
+
+use std::sync::Arc;
+
+use super::Store;
+use crate::current::is_unreadable;
+use crate::record;
+use crate::seal::Sealing;
+use crate::shared::Shared;
+use crate::{EngineError, Entry, ReadError};
+
+impl Store {
+    /// Whether an entry would be sealed otherwise if it were written now, so that writing it changes what is stored although
+    /// the object is the same.
+    #[must_use]
+    pub fn is_stale(&self, entry: &Entry) -> bool {
+        Sealing::of(self.shared.options.seal.current(&entry.key)) != entry.sealing
+    }
+
+    /// Tries anew to open the entries that could not be opened, after [`crate::Options::seal`] has got other keys. Gives
+    /// the number of those that still cannot be read.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub async fn open_unreadable(&self) -> Result<usize, ReadError> {
+        let shared = self.shared.clone();
+        let opened = tokio::task::spawn_blocking(move || open_unreadable(&shared)).await;
+        opened
+            .unwrap_or_else(|error| Err(EngineError::new(error)))
+            .map_err(|error| ReadError::Engine(error.to_string()))
+    }
+}
+
+fn open_unreadable(shared: &Shared) -> Result<usize, EngineError> {
+    let mut unreadable = shared.unreadable();
+    if unreadable.is_empty() {
+        return Ok(0);
+    }
+    let snapshot = shared.engine.snapshot();
+    let mut opened = Vec::new();
+    for entry in unreadable.drain(..) {
+        let name = record::data_key(&entry.key, entry.revision);
+        // What was replaced meanwhile may have been compacted.
+        let Some(bytes) = snapshot.get(&name)? else { continue };
+        let Some(version) = record::decode_data(&bytes, entry.revision) else { continue };
+        let again = version.into_entry(entry.key.clone(), entry.revision, &shared.options);
+        if !is_unreadable(&again) {
+            opened.push(Arc::new(again));
+        }
+    }
+    shared.opened(opened);
+    Ok(shared.unreadable().len())
+}
