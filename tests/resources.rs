@@ -34,6 +34,16 @@ spec:
     resources: {{limits: {{memory: 16Mi, cpu: 500m}}}}
     volumeMounts: [{{name: kept, mountPath: /kept}}]
   volumes: [{{name: kept, emptyDir: {{}}}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: modest}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: main
+    image: {image}
+    command: [sh, -c, "trap exit TERM; sleep 3600 & wait"]
 "#
     ));
     cluster.ok(&["wait", "--for=condition=Ready", "pod/small", "--timeout=60s"]);
@@ -51,6 +61,7 @@ spec:
         check("cpu", group, &["cpu.shares", "cpu.weight"], if is_unified() { weight } else { "10" });
     }
     // Pods that ask for nothing share what the least of those that ask has.
+    cluster.ok(&["wait", "--for=condition=Ready", "pod/modest", "--timeout=60s"]);
     let tier = cluster.cgroups().iter().find_map(|root| {
         let group = root.join("kubepods/besteffort");
         ["cpu.shares", "cpu.weight"].iter().find_map(|file| fs::read_to_string(group.join(file)).ok())

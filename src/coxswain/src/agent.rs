@@ -101,6 +101,7 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     let data = DataDir::hold(&options.data_dir)?;
     let home = Home::of(&data)?;
     let member = member(&options, &home).await?;
+    let told = host::told_to_end()?;
 
     let cancel = CancellationToken::new();
     let connection = Connection::new(member.servers.clone(), member.client_tls()?);
@@ -126,7 +127,7 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     info!(node = member.node_name, server = %member.servers[0], data = %data.path().display(), "joined");
 
     let outcome = tokio::select! {
-        told = host::told_to_end() => told,
+        () = told => Ok(()),
         failed = parts.failed() => Err(failed),
     };
     let ended = parts.end().await;

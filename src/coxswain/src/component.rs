@@ -49,9 +49,10 @@ impl Component {
     /// # Errors
     /// The part that failed.
     pub(crate) async fn run(&self, name: &str, mut parts: Parts) -> anyhow::Result<()> {
+        let told = host::told_to_end()?;
         info!(component = name, server = %self.config.cluster_url, "runs");
         let outcome = tokio::select! {
-            told = host::told_to_end() => told,
+            () = told => Ok(()),
             failed = parts.failed() => Err(failed),
         };
         let ended = parts.end().await;

@@ -69,14 +69,19 @@ pub(crate) fn addresses() -> Vec<Ipv4Addr> {
         .collect()
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub(crate) async fn told_to_end() -> anyhow::Result<()> {
+/// Listens from now on for SIGTERM and SIGINT; the future ends with the first that came since.
+///
+/// # Errors
+/// The kernel refuses the handlers.
+pub(crate) fn told_to_end() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    }
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Fails with the first thing a node needs that is missing here.

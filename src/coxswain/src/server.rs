@@ -54,6 +54,8 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         host::check_for_node()?;
     }
     let data = DataDir::hold(&config.data_dir)?;
+    // Whoever sees the first answer may end the server: it ends in order from here on.
+    let told = host::told_to_end()?;
     let config = Config { store: place::follow(data.path(), config.store)?, ..config };
     let listener = TcpListener::bind(config.bind).await.with_context(|| {
         format!("cannot listen on {}: is another server running? give another with --port", config.bind)
@@ -83,7 +85,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     info!(address = %instance.config.bind, data = %instance.data.path().display(), "ready");
 
     let outcome = tokio::select! {
-        told = host::told_to_end() => told,
+        () = told => Ok(()),
         failed = parts.failed() => Err(failed),
         () = instance.restart.cancelled() => Ok(()),
     };
