@@ -44,6 +44,8 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// Whether nothing is to be written.
+    pub(crate) dry_run: bool,
 }
 
 impl Attributes<'_> {
@@ -140,9 +142,10 @@ pub(crate) async fn delete(
     namespace: &str,
     name: &str,
     old: &Object,
+    dry_run: bool,
 ) -> Result<(), Status> {
     let operation = Operation::Delete;
-    let attributes = Attributes { call, kind, operation, subresource: "", namespace, name };
+    let attributes = Attributes { call, kind, operation, subresource: "", namespace, name, dry_run };
     ask(&attributes, None, Some(old)).await
 }
 
@@ -154,6 +157,7 @@ fn of_write<'a>(intent: &'a Intent<'_>, draft: &Draft, name: &'a str) -> Attribu
         subresource: intent.subresource,
         namespace: &intent.namespace,
         name,
+        dry_run: intent.options.dry_run,
     }
 }
 

@@ -87,7 +87,7 @@ impl Actor<'_> {
             }
             Step::Start { name, role } => self.start(&name, role).await,
             Step::Kill(kill) => self.kill(kill),
-            Step::RemoveContainer { id } => self.remove_container(id).await?,
+            Step::RemoveContainer { id, keeps_log } => self.remove_container(id, keeps_log).await?,
             Step::TearDown => self.tear_down().await?,
             Step::Forget => self.forget().await?,
             Step::Delete => self.delete().await?,
@@ -140,10 +140,10 @@ impl Actor<'_> {
         };
     }
 
-    async fn remove_container(&self, container_id: String) -> Result<(), Error> {
+    async fn remove_container(&self, container_id: String, keeps_log: bool) -> Result<(), Error> {
         let log = self.observed.by_id(&container_id).map(|container| container.log_path.clone());
         self.host.runtime.remove_container(v1::RemoveContainerRequest { container_id }).await?;
-        match log.filter(|log| !log.is_empty()) {
+        match log.filter(|log| !keeps_log && !log.is_empty()) {
             Some(log) => remove_file(&log).await.map_err(|error| Error::Io("removing a log", error)),
             None => Ok(()),
         }

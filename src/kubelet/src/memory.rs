@@ -9,6 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::probes;
 
+/// The reason of a failure to start what the runtime had made: it has the container as one that ended.
+pub(crate) const START_FAILED: &str = "RunContainerError";
+
 const BACKOFF: SignedDuration = SignedDuration::from_secs(10);
 const BACKOFF_MAX: SignedDuration = SignedDuration::from_secs(300);
 

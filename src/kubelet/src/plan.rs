@@ -76,8 +76,10 @@ pub(crate) enum Step {
         role: Role,
     },
     Kill(Kill),
+    /// `keeps_log`: until the pod is forgotten; the restarts of a container of which nothing else is left are counted by it.
     RemoveContainer {
         id: String,
+        keeps_log: bool,
     },
     /// Take volumes and cgroup away.
     TearDown,
@@ -177,7 +179,7 @@ fn new_sandbox(input: &Input<'_>, plan: &mut Plan) {
     // Initialisation starts anew in a new sandbox.
     let init = |container: &&Container| pod::init_containers(spec).iter().any(|c| c.name == container.name);
     for container in input.observed.containers.iter().filter(init) {
-        plan.steps.push(Step::RemoveContainer { id: container.id.clone() });
+        plan.steps.push(Step::RemoveContainer { id: container.id.clone(), keeps_log: false });
     }
     plan.steps.push(Step::CreateSandbox { attempt: newest.map_or(0, |sandbox| sandbox.attempt + 1) });
 }

@@ -38,6 +38,7 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
         subresource: "eviction",
         namespace: &call.info.namespace,
         name,
+        dry_run: options.dry_run,
     };
     admission::judge(&attributes, None).await?;
     remove(&call, &kind, &call.info.namespace, name, &options).await?;

@@ -29,11 +29,11 @@ const TRIES: usize = 32;
 /// Upstream never uses more of a range.
 const MOST_ADDRESSES: u128 = 1 << 20;
 
-/// An address, or a node port of a protocol.
+/// An address, or a node port: of all protocols at once, as upstream's allocator has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Claim {
     Address(IpAddr),
-    Port(i32, String),
+    Port(i32),
 }
 
 /// Who has what.
@@ -70,12 +70,9 @@ impl Index for Taken {
 
 fn claims(spec: &ServiceSpec) -> Vec<Claim> {
     let addresses = spec.cluster_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).map(Claim::Address);
-    let ports = spec.ports.iter().flatten().filter_map(|port| {
-        let number = port.node_port.filter(|number| *number != 0)?;
-        Some(Claim::Port(number, port.protocol.clone().unwrap_or_else(|| "TCP".to_owned())))
-    });
-    let health = spec.health_check_node_port.filter(|port| *port != 0);
-    addresses.chain(ports).chain(health.map(|port| Claim::Port(port, "TCP".to_owned()))).collect()
+    let ports = spec.ports.iter().flatten().filter_map(|port| port.node_port);
+    let ports = ports.chain(spec.health_check_node_port).filter(|number| *number != 0);
+    addresses.chain(ports.map(Claim::Port)).collect()
 }
 
 /// The allocator.
@@ -89,6 +86,8 @@ pub(crate) struct Addresses {
 struct Hold {
     claims: Vec<Claim>,
     held: Arc<Mutex<HashSet<Claim>>>,
+    /// Nothing will be written: addresses are neither looked for nor asked whether they are free, as upstream has it.
+    dry_run: bool,
 }
 
 impl Drop for Hold {
@@ -122,6 +121,22 @@ impl Addresses {
         all.saturating_sub(1 + broadcast)
     }
 
+    /// Whether a service may have an address: the network's belongs to nobody, nor does IPv4's broadcast address.
+    fn is_usable(&self, ip: &IpAddr) -> bool {
+        let is_broadcast = ip.is_ipv4() && *ip == self.range.broadcast();
+        self.range.contains(ip) && *ip != self.range.network() && !is_broadcast
+    }
+
+    /// Takes a claim that nobody has, this service included.
+    fn draw(&self, claim: Claim, hold: &mut Hold) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.taken.read(|taken| taken.owners.contains_key(&claim)) || !held.insert(claim.clone()) {
+            return false;
+        }
+        hold.claims.push(claim);
+        true
+    }
+
     /// Takes a claim unless somebody else has it.
     fn take(&self, service: &Key, claim: Claim, hold: &mut Hold) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,27 +153,34 @@ impl Addresses {
     }
 
     /// A free address: from the range's upper part first, which leaves the lower one to those who ask for an address.
-    fn choose_address(&self, service: &Key, hold: &mut Hold) -> Option<IpAddr> {
+    fn choose_address(&self, hold: &mut Hold) -> Option<IpAddr> {
+        if hold.dry_run {
+            return Some(self.range.network());
+        }
         let size = self.size();
         let lower = if size < 16 { 0 } else { (size / 16).clamp(16, 256).min(size) };
         let mut random = rand::rng();
         let tries: Vec<u128> =
             (0..TRIES).filter(|_| lower < size).map(|_| random.random_range(lower..size)).collect();
         let order = tries.into_iter().chain(lower..size).chain(0..lower);
-        order
-            .map(|offset| Self::nth(&self.range, offset + 1))
-            .find(|ip| self.take(service, Claim::Address(*ip), hold))
+        order.map(|offset| Self::nth(&self.range, offset + 1)).find(|ip| self.draw(Claim::Address(*ip), hold))
     }
 
-    fn choose_port(&self, service: &Key, protocol: &str, hold: &mut Hold) -> Option<i32> {
+    fn choose_port(&self, hold: &mut Hold) -> Option<i32> {
         let mut random = rand::rng();
         let tries: Vec<i32> = (0..TRIES).map(|_| random.random_range(NODE_PORTS)).collect();
         let mut order = tries.into_iter().chain(NODE_PORTS);
-        order.find(|port| self.take(service, Claim::Port(*port, protocol.to_owned()), hold))
+        order.find(|port| self.draw(Claim::Port(*port), hold))
     }
 
-    fn allocate(&self, service: &Key, name: &str, spec: &mut ServiceSpec) -> Result<Hold, Status> {
-        let mut hold = Hold { claims: Vec::new(), held: self.held.clone() };
+    fn allocate(
+        &self,
+        service: &Key,
+        name: &str,
+        spec: &mut ServiceSpec,
+        dry_run: bool,
+    ) -> Result<Hold, Status> {
+        let mut hold = Hold { claims: Vec::new(), held: self.held.clone(), dry_run };
         let type_ = spec.type_.clone().unwrap_or_else(|| "ClusterIP".to_owned());
         if type_ != "ExternalName" && spec.cluster_ip.as_deref() != Some("None") {
             self.addresses(service, name, spec, &mut hold)?;
@@ -182,7 +204,7 @@ impl Addresses {
         let asked: Vec<String> = spec.cluster_ips.clone().unwrap_or_default();
         let asked: Vec<String> = asked.into_iter().filter(|ip| !ip.is_empty()).collect();
         if asked.is_empty() {
-            let chosen = self.choose_address(service, hold).ok_or_else(|| {
+            let chosen = self.choose_address(hold).ok_or_else(|| {
                 Status::internal(format!("failed to allocate a serviceIP: range {} is full", self.range))
             })?;
             spec.cluster_ip = Some(chosen.to_string());
@@ -192,12 +214,12 @@ impl Addresses {
         for (at, text) in asked.iter().enumerate() {
             // What is no address is told by validation.
             let Ok(ip) = text.parse::<IpAddr>() else { continue };
-            let why = if !self.range.contains(&ip) {
+            let why = if !self.is_usable(&ip) {
                 format!(
                     "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
                     self.range
                 )
-            } else if !self.take(service, Claim::Address(ip), hold) {
+            } else if !hold.dry_run && !self.take(service, Claim::Address(ip), hold) {
                 format!("failed to allocate IP {ip}: provided IP is already allocated")
             } else {
                 continue;
@@ -219,19 +241,16 @@ impl Addresses {
         let ports = spec.ports.get_or_insert_default();
         let mut by_number: HashMap<i32, i32> = HashMap::new();
         for (at, port) in ports.iter_mut().enumerate() {
-            let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
             match port.node_port.filter(|number| *number != 0) {
                 Some(number) => {
                     let path = path.index(at).child("nodePort");
-                    self.asked_port(service, name, &path, number, &protocol, hold)?;
+                    self.asked_port(service, name, &path, number, hold)?;
                     by_number.insert(port.port, number);
                 }
                 None if wanted => {
-                    // The same port in another protocol gets the same node port where that is free.
+                    // The same port in another protocol gets the same node port.
                     let same = by_number.get(&port.port).copied();
-                    let same =
-                        same.filter(|same| self.take(service, Claim::Port(*same, protocol.clone()), hold));
-                    let chosen = same.or_else(|| self.choose_port(service, &protocol, hold));
+                    let chosen = same.or_else(|| self.choose_port(hold));
                     port.node_port =
                         Some(chosen.ok_or_else(|| {
                             Status::internal("failed to allocate a nodePort: range is full")
@@ -256,9 +275,9 @@ impl Addresses {
     ) -> Result<(), Status> {
         let path = Path::new("spec").child("healthCheckNodePort");
         match spec.health_check_node_port.filter(|number| *number != 0) {
-            Some(number) => self.asked_port(service, name, &path, number, "TCP", hold),
+            Some(number) => self.asked_port(service, name, &path, number, hold),
             None => {
-                let chosen = self.choose_port(service, "TCP", hold);
+                let chosen = self.choose_port(hold);
                 spec.health_check_node_port = Some(
                     chosen.ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?,
                 );
@@ -273,7 +292,6 @@ impl Addresses {
         name: &str,
         path: &Path,
         number: i32,
-        protocol: &str,
         hold: &mut Hold,
     ) -> Result<(), Status> {
         if !NODE_PORTS.contains(&number) {
@@ -283,7 +301,7 @@ impl Addresses {
             );
             return Err(invalid(name, Error::invalid(path, number, why)));
         }
-        if !self.take(service, Claim::Port(number, protocol.to_owned()), hold) {
+        if !self.take(service, Claim::Port(number), hold) {
             return Err(invalid(name, Error::invalid(path, number, "provided port is already allocated")));
         }
         Ok(())
@@ -313,7 +331,12 @@ impl Plugin for ServiceAddresses {
         let Some(service) = new.downcast_mut::<Service>() else { return Ok(()) };
         let key = Key::new("", "services", attributes.namespace, attributes.name);
         let spec = service.spec.get_or_insert_default();
-        held.push(Box::new(attributes.call.server.addresses.allocate(&key, attributes.name, spec)?));
+        held.push(Box::new(attributes.call.server.addresses.allocate(
+            &key,
+            attributes.name,
+            spec,
+            attributes.dry_run,
+        )?));
         Ok(())
     }
 }

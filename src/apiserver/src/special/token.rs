@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestStatus};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::jiff::SignedDuration;
-use machinery::gvk::{GroupKind, GroupResource};
+use machinery::gvk::{GroupKind, GroupResource, GroupVersion};
 use machinery::{Status, meta};
 use store::{Entry, Key};
 
@@ -29,8 +29,9 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
     let body = document::to_json(&call, &kind.gvk, body::read(body).await?)?;
     let mut object = kind.decode(&document::read(&call, &kind, options.field_validation, &body)?)?;
     kind.set_defaults(&mut object);
-    // On the request as it was sent: which audiences were left to the server matters.
-    judge(&call, &object).await?;
+    document::check_namespace(&mut object, &call.info.namespace)?;
+    // Before the server fills in: which audiences were left to it matters.
+    judge(&call, &object, options.dry_run).await?;
     let (account, entry) = account(&call)?;
     let request = object.downcast_mut::<TokenRequest>().expect("decoded as a token request");
     complete(&call, request, &account)?;
@@ -67,7 +68,6 @@ fn complete(call: &Call, request: &mut TokenRequest, account: &ServiceAccount) -
         _ => Ok(()),
     };
     check("name", &own.name, &account.metadata.name)?;
-    check("namespace", &own.namespace, &account.metadata.namespace)?;
     let uid = account.metadata.uid.as_deref().unwrap_or_default();
     if let Some(given) = own.uid.as_deref().filter(|given| !given.is_empty() && *given != uid) {
         let why = format!(
@@ -87,7 +87,7 @@ fn complete(call: &Call, request: &mut TokenRequest, account: &ServiceAccount) -
     Ok(())
 }
 
-async fn judge(call: &Call, object: &api::Object) -> Result<(), Status> {
+async fn judge(call: &Call, object: &api::Object, dry_run: bool) -> Result<(), Status> {
     let kind = call.server.registry.of::<ServiceAccount>();
     let attributes = Attributes {
         call,
@@ -96,6 +96,7 @@ async fn judge(call: &Call, object: &api::Object) -> Result<(), Status> {
         subresource: "token",
         namespace: &call.info.namespace,
         name: &call.info.name,
+        dry_run,
     };
     admission::judge(&attributes, Some(object)).await
 }
@@ -111,26 +112,30 @@ fn bind(call: &Call, request: &TokenRequest) -> Result<Bound, Status> {
     let reference = request.spec.as_ref().and_then(|spec| spec.bound_object_ref.as_ref());
     let Some(reference) = reference else { return Ok(Bound::default()) };
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let (version, kind) = (text(&reference.api_version), text(&reference.kind));
+    let version = text(&reference.api_version);
+    let kind = GroupVersion::parse(&version).unwrap_or_default().with_kind(text(&reference.kind));
     let namespace = call.info.namespace.as_str();
-    match (version.as_str(), kind.as_str()) {
-        ("v1", "Pod") => {
+    // Of whatever version: upstream looks at the group alone.
+    let (entry, bound) = match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Pod") => {
             let entry = referenced(call, reference, "pods", namespace)?;
-            bind_pod(call, &entry)
+            let bound = bind_pod(call, &entry)?;
+            (entry, bound)
         }
-        ("v1", "Node") => {
+        ("", "Node") => {
             let entry = referenced(call, reference, "nodes", "")?;
-            Ok(Bound { node: Some(reference_to(&entry)), ..Bound::default() })
+            let node = Some(reference_to(&entry));
+            (entry, Bound { node, ..Bound::default() })
         }
-        ("v1", "Secret") => {
+        ("", "Secret") => {
             let entry = referenced(call, reference, "secrets", namespace)?;
-            Ok(Bound { secret: Some(reference_to(&entry)), ..Bound::default() })
+            let secret = Some(reference_to(&entry));
+            (entry, Bound { secret, ..Bound::default() })
         }
-        _ => {
-            let gv = machinery::gvk::GroupVersion::parse(&version).unwrap_or_default();
-            Err(Status::bad_request(format!("cannot bind token to object of type {}", gv.with_kind(kind))))
-        }
-    }
+        _ => return Err(Status::bad_request(format!("cannot bind token to object of type {kind}"))),
+    };
+    check_uid(reference, &entry)?;
+    Ok(bound)
 }
 
 fn bind_pod(call: &Call, entry: &Entry) -> Result<Bound, Status> {
@@ -160,20 +165,27 @@ fn referenced(
     namespace: &str,
 ) -> Result<std::sync::Arc<Entry>, Status> {
     let name = reference.name.as_deref().unwrap_or_default();
+    if name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     let entry = call.server.store.get(&Key::new("", resource, namespace, name));
-    let entry = entry.ok_or_else(|| Status::not_found(&GroupResource::new("", resource), name))?;
+    entry.ok_or_else(|| Status::not_found(&GroupResource::new("", resource), name))
+}
+
+/// What was bound to must be what the reference means, where it names a uid.
+fn check_uid(reference: &BoundObjectReference, entry: &Entry) -> Result<(), Status> {
     match reference.uid.as_deref() {
         Some(uid) if !uid.is_empty() && *uid != *entry.attributes.uid => {
             let kind = reference.kind.as_deref().unwrap_or_default();
             Err(Status::conflict(
                 &GroupResource::new("", kind),
-                name,
+                entry.key.name(),
                 format!(
                     "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
                 ),
             ))
         }
-        _ => Ok(entry),
+        _ => Ok(()),
     }
 }
 

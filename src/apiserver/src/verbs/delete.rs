@@ -75,7 +75,7 @@ pub(crate) async fn remove(
         encryption::readable(&entry)?;
         let object = Written::stored_as(&entry).object(kind)?;
         options.check_preconditions(kind, &object, entry.revision)?;
-        admission::delete(call, kind, namespace, name, &object).await?;
+        admission::delete(call, kind, namespace, name, &object, options.dry_run).await?;
         let plan = plan::plan(kind, object, options, call.now);
         match commit(call, kind, &entry, plan, options.dry_run).await {
             Ok(outcome) => return Ok(outcome),

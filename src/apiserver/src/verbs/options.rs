@@ -1,6 +1,8 @@
 //! The query options of the verbs, checked as upstream checks them
 //! (`apimachinery/pkg/apis/meta/{v1,internalversion}/validation`).
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use machinery::Status;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::gvk::GroupKind;
@@ -136,8 +138,10 @@ impl ListOptions {
 pub(crate) fn revision(text: &str) -> Result<Option<u64>, String> {
     match text {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| {
-            let detail = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+        text => text.parse().map(Some).map_err(|error: ParseIntError| {
+            let is_large = *error.kind() == IntErrorKind::PosOverflow;
+            let why = if is_large { "value out of range" } else { "invalid syntax" };
+            let detail = format!("strconv.ParseUint: parsing {text:?}: {why}");
             Error::invalid(&Path::new("resourceVersion"), text, detail).to_string()
         }),
     }

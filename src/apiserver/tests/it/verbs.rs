@@ -87,11 +87,22 @@ async fn the_service_of_the_api_itself_is_there_and_others_get_addresses() {
     let taken = service("b", json!({"clusterIP": "10.96.0.1"}));
     let refused = admin.post(services, taken).await.expect(422);
     assert!(refused.message().contains("provided IP is already allocated"), "{}", refused.message());
+    for unusable in ["10.96.0.0", "10.111.255.255"] {
+        let refused = admin.post(services, service("b", json!({"clusterIP": unusable}))).await.expect(422);
+        assert!(refused.message().contains("is not in the valid range"), "{}", refused.message());
+    }
+    let dry_run = format!("{services}?dryRun=All");
+    let shown = admin.post(&dry_run, service("b", json!({}))).await.expect(201);
+    assert_eq!(shown.at("/spec/clusterIP"), "10.96.0.0", "a dry run draws none");
+    admin.post(&dry_run, service("b", json!({"clusterIP": "10.96.0.1"}))).await.expect(201);
     let ports = admin.post(services, service("c", json!({"type": "NodePort"}))).await.expect(201);
     let port = ports.at("/spec/ports/0/nodePort").as_i64().unwrap();
     assert!((30000..=32767).contains(&port));
     let again = service("d", json!({"type": "NodePort", "ports": [{"port": 80, "nodePort": port}]}));
     let refused = admin.post(services, again.clone()).await.expect(422);
+    assert!(refused.message().contains("provided port is already allocated"), "{}", refused.message());
+    let udp = json!({"type": "NodePort", "ports": [{"port": 80, "protocol": "UDP", "nodePort": port}]});
+    let refused = admin.post(services, service("d", udp)).await.expect(422);
     assert!(refused.message().contains("provided port is already allocated"), "{}", refused.message());
     admin.delete(&format!("{services}/c")).await.expect(200);
     admin.post(services, again).await.expect(201);

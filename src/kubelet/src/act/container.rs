@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Container;
 
 use super::{Actor, Done, RETRY, hook, image::Image};
 use crate::{
-    memory::Backoff,
+    memory::{Backoff, START_FAILED},
     observed::State,
     pod::{self, Role},
     spec::{container, env, security, service_env::service_env},
@@ -30,6 +30,9 @@ impl Actor<'_> {
         match outcome {
             Ok(()) => self.note_started(name),
             Err((reason, message)) => {
+                if reason == START_FAILED {
+                    self.count_start(name);
+                }
                 // Where the reason says it all, upstream's event has nothing but the reason.
                 let is_image = reason.contains("Image");
                 let text = if is_image { reason } else { &message };
@@ -45,19 +48,23 @@ impl Actor<'_> {
         }
     }
 
-    /// Counts the start towards the back-off of the next one.
     fn note_started(&mut self, name: &str) {
-        let now = Timestamp::now();
-        let last = self.observed.container(name).filter(|last| last.state == State::Exited);
-        let finished = last.map(|last| last.finished_at.unwrap_or(now));
+        self.count_start(name);
         let known = self.memory.container(name);
         known.failure = None;
         known.pull_backoff = None;
         known.image_ref = None;
         known.restart_asked = false;
-        if let Some(finished) = finished {
-            known.backoff = Some(Backoff::next(known.backoff, finished, now));
-        }
+    }
+
+    /// Counts a start, be it one that failed, towards the back-off of the next one.
+    fn count_start(&mut self, name: &str) {
+        let now = Timestamp::now();
+        let Some(last) = self.observed.container(name).filter(|last| last.state == State::Exited) else {
+            return;
+        };
+        let known = self.memory.container(name);
+        known.backoff = Some(Backoff::next(known.backoff, last.finished_at.unwrap_or(now), now));
     }
 
     async fn create_and_start(&mut self, spec: &Container, role: Role, image: Image) -> Result<(), Failure> {
@@ -81,7 +88,7 @@ impl Actor<'_> {
             created.map_err(|status| ("CreateContainerError", status.message().to_owned()))?.container_id;
         self.host.container_event(self.pod, about, Normal, "Created", "Container created");
         let started = self.start_within_limits(&id).await;
-        started.map_err(|status| ("RunContainerError", status.message().to_owned()))?;
+        started.map_err(|status| (START_FAILED, status.message().to_owned()))?;
         self.host.container_event(self.pod, about, Normal, "Started", "Container started");
         self.run_post_start(spec, role, id);
         Ok(())

@@ -20,7 +20,7 @@ pub(super) fn collect(input: &Input<'_>, plan: &mut Plan, sandbox: &str) {
             }
             sandboxes_in_use.insert(container.sandbox_id.as_str());
         } else {
-            plan.steps.push(Step::RemoveContainer { id: container.id.clone() });
+            plan.steps.push(Step::RemoveContainer { id: container.id.clone(), keeps_log: false });
         }
     }
     for old in &input.observed.sandboxes {

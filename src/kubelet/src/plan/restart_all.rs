@@ -33,7 +33,8 @@ pub(super) fn plan(input: &Input<'_>, plan: &mut Plan) {
     if running.is_empty() {
         let (last, first): (Vec<_>, Vec<_>) =
             all.into_iter().partition(|seen| spec(seen).is_some_and(|spec| triggers(spec, seen)));
-        let remove = |container: &Container| Step::RemoveContainer { id: container.id.clone() };
+        let remove =
+            |container: &Container| Step::RemoveContainer { id: container.id.clone(), keeps_log: true };
         plan.steps.extend(first.into_iter().chain(last).map(remove));
     }
 }

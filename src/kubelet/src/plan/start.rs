@@ -1,16 +1,19 @@
 //! Starting a container, or waiting: for a failure to be tried again, or for the back-off after its last end.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Input, Plan, Step, Waiting};
 use crate::{
-    memory::Failure,
+    memory::{Failure, START_FAILED},
     observed::{Container, State},
     pod::{self, Role},
 };
 
 /// How long a pull failure is shown as such before it is shown as back-off.
 const SHOW_PULL_ERROR: SignedDuration = SignedDuration::from_secs(5);
+/// How long a failure to start is shown before the container is treated as one that ended: as long as upstream takes to
+/// notice that it did (its relisting period).
+const SHOW_START_ERROR: SignedDuration = SignedDuration::from_secs(1);
 
 /// Starts one container, unless it must wait; then says why and until when.
 pub(super) fn start(input: &Input<'_>, plan: &mut Plan, name: &str, role: Role, last: Option<&Container>) {
@@ -18,13 +21,14 @@ pub(super) fn start(input: &Input<'_>, plan: &mut Plan, name: &str, role: Role, 
         if known.is_pulling {
             return;
         }
-        if let Some(failure) = known.failure.as_ref().filter(|failure| failure.retry_at > input.now) {
-            plan.wake(failure.retry_at);
+        let exited = last.filter(|last| last.state == State::Exited);
+        let again = known.failure.as_ref().map(|failure| (failure, retry_at(failure, exited)));
+        if let Some((failure, retry_at)) = again.filter(|(_, retry_at)| *retry_at > input.now) {
+            plan.wake(retry_at);
             let shown = plan.show_failure(name, failure, input);
             plan.waiting.insert(name.to_owned(), shown);
             return;
         }
-        let exited = last.filter(|last| last.state == State::Exited);
         if let (Some(backoff), Some(finished)) = (known.backoff, exited.and_then(|last| last.finished_at)) {
             let until = finished + backoff.delay;
             if until > input.now {
@@ -45,6 +49,14 @@ pub(super) fn start(input: &Input<'_>, plan: &mut Plan, name: &str, role: Role, 
         }
     }
     plan.steps.push(Step::Start { name: name.to_owned(), role });
+}
+
+/// When what failed is due again. What failed to start and therefore ended has its back-off to wait for, no more.
+fn retry_at(failure: &Failure, exited: Option<&Container>) -> Timestamp {
+    if failure.reason == START_FAILED && exited.is_some() {
+        return failure.at + SHOW_START_ERROR;
+    }
+    failure.retry_at
 }
 
 /// A duration as Go prints it: `10s`, `1m20s`, `5m0s`.

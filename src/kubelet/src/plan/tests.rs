@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    memory::{Backoff, Failure, Remembered},
+    memory::{Backoff, Failure, Remembered, START_FAILED},
     observed::Sandbox,
     probes::Verdicts,
 };
@@ -114,7 +114,9 @@ fn word(step: &Step) -> String {
         Step::RemoveSandbox { id } => format!("rmsandbox:{id}"),
         Step::Start { name, .. } => format!("start:{name}"),
         Step::Kill(kill) => format!("kill:{}:{}s", kill.id, kill.grace_s),
-        Step::RemoveContainer { id } => format!("rm:{id}"),
+        Step::RemoveContainer { id, keeps_log } => {
+            format!("rm:{id}{}", if *keeps_log { ":log-kept" } else { "" })
+        }
         Step::TearDown => "teardown".into(),
         Step::Forget => "forget".into(),
         Step::Delete => "delete".into(),
@@ -230,6 +232,29 @@ fn a_failed_pull_is_shown_then_backs_off_then_is_tried_again() {
 }
 
 #[test]
+fn a_container_that_could_not_be_started_is_shown_so_then_backs_off_as_one_that_ended() {
+    let failed = |seconds_ago, attempts| {
+        let mut scene = web().sandbox().exited("web", 128);
+        let at_second = NOW - seconds_ago;
+        let (reason, message) = (START_FAILED, "no such file".to_owned());
+        let failure = Failure { reason, message, at: at(at_second), retry_at: at(at_second + 10) };
+        let backoff =
+            (attempts > 1).then(|| Backoff { delay: SignedDuration::from_secs(10), updated: at(at_second) });
+        let known = Remembered { failure: Some(failure), backoff, ..Remembered::default() };
+        scene.memory.containers.insert("web".into(), known);
+        scene
+    };
+    check(&failed(0, 1), &[], &[("web", START_FAILED)], Some(NOW + 1));
+    check(&failed(1, 1), &["start:web"], &[], None);
+    check(&failed(0, 2), &[], &[("web", START_FAILED)], Some(NOW + 1));
+    check(&failed(1, 2), &[], &[("web", "CrashLoopBackOff")], Some(NOW + 9));
+    // Where the runtime has no end of it there is no back-off: the failure itself says when to go on.
+    let mut unknown = failed(1, 1);
+    unknown.containers.clear();
+    check(&unknown, &[], &[("web", START_FAILED)], Some(NOW + 9));
+}
+
+#[test]
 fn a_failed_liveness_probe_and_a_changed_image_kill_the_container() {
     let mut unhealthy = web().sandbox().running("web");
     let verdicts = Verdicts { liveness: Some(Outcome::Failure), ..Verdicts::default() };
@@ -341,10 +366,10 @@ fn an_end_that_restarts_all_stops_the_others_then_forgets_all_and_begins_with_in
     let begun = || restarting_all().sandbox().exited("init", 0);
     check(&begun().exited("source", 88).running("other"), &["kill:other0:0s"], &[], None);
     let stopped = begun().exited("source", 88).exited("other", 137);
-    check(&stopped, &["rm:other0", "rm:init0", "rm:source0"], &[], None);
+    check(&stopped, &["rm:other0:log-kept", "rm:init0:log-kept", "rm:source0:log-kept"], &[], None);
     // The one that asked for it is forgotten last, so that a new kubelet still knows.
     let half = restarting_all().sandbox().exited("source", 88);
-    check(&half, &["rm:source0"], &[], None);
+    check(&half, &["rm:source0:log-kept"], &[], None);
     check(&restarting_all().sandbox(), &["start:init"], &[], None);
     // Another exit code is an end like any other.
     check(&begun().exited("source", 1).running("other"), &[], &[], None);
