@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, eventually, processes_naming, text};
 use crate::deployment::web;
@@ -28,13 +29,10 @@ fn pods_and_services_that_were_deleted_leave_nothing_behind() {
     assert!(gone, "left behind: {left:#?}");
 }
 
-/// Whether it became so in the time that [`eventually`] allows less one look, so that the caller can say what was left.
+/// Whether it became so before [`eventually`] gives up, so that the caller can say what was left.
 fn eventually_or(what: &str, mut holds: impl FnMut() -> bool) -> bool {
-    let mut looks = 0;
-    eventually(what, || {
-        looks += 1;
-        if holds() { Some(true) } else { (looks > 100).then_some(false) }
-    })
+    let end = Instant::now() + Duration::from_secs(100);
+    eventually(what, || if holds() { Some(true) } else { (Instant::now() > end).then_some(false) })
 }
 
 /// All that stands on the machine for pods and services, a line each. What only counts or ages is left out.

@@ -61,9 +61,10 @@ fn three_replicas_answer_behind_their_service_by_name() {
 
     let answers = eventually("all three replicas answer", || {
         let script = "for i in $(seq 60); do curl -s http://web.default.svc.cluster.local/ || exit 1; done";
-        let printed = cluster.ok(&["exec", "client", "--", "sh", "-c", script]);
+        let output = cluster.kubectl(&["exec", "client", "--", "sh", "-c", script]);
+        let printed = String::from_utf8_lossy(&output.stdout);
         let names: BTreeSet<String> = printed.lines().map(str::to_owned).collect();
-        (names.len() == 3).then_some(names)
+        (output.status.success() && names.len() == 3).then_some(names)
     });
     let pods = cluster.ok(&[
         "get",

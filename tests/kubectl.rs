@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use crate::cluster::{Cluster, eventually};
 use crate::deployment::{start_client, web};
+use crate::host::both;
 use crate::images::image;
 
 /// Every piece of `expected` stands in what kubectl printed.
@@ -44,13 +45,17 @@ fn manifests_are_applied_replaced_and_edited() {
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]);
 
     let live = cluster.ok(&["get", "deployment", "web", "-o", "json"]);
+    let mut changed: serde_json::Value = serde_json::from_str(&live).unwrap();
+    changed["spec"]["replicas"] = 1.into();
+    // The controllers write its status meanwhile; this is to replace it whatever it has become.
+    changed["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     let mut replace = cluster.kubectl_command();
-    let mut child =
-        replace.args(["replace", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let changed = live.replace("\"replicas\": 2,", "\"replicas\": 1,");
-    child.stdin.take().unwrap().write_all(changed.as_bytes()).unwrap();
+    let piped = replace.args(["replace", "-f", "-"]).stdin(Stdio::piped());
+    let mut child = piped.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(changed.to_string().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    check(&String::from_utf8_lossy(&output.stdout), &["deployment.apps/web replaced"]);
+    assert!(output.status.success(), "{}", both(&output));
+    check(&both(&output), &["deployment.apps/web replaced"]);
 
     let edit = |editor: &str| {
         let output =
@@ -175,11 +180,16 @@ fn pods_are_run_watched_entered_and_read() {
     check(&String::from_utf8_lossy(&typed.stdout), &["/dev/pts/"]);
 
     let mut watch = cluster.kubectl_command();
-    let mut watch = watch.args(["get", "pods", "-w", "-o", "name"]).stdout(Stdio::piped()).spawn().unwrap();
-    let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!(seen.by_ref().take(2).collect::<Vec<_>>(), ["pod/client", "pod/talk"]);
+    // With a limit, so that the test fails and does not hang when an event never comes.
+    let arguments = ["get", "pods", "-w", "--output-watch-events", "--no-headers", "--request-timeout=120s"];
+    let mut watch = watch.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map(|line| {
+        let line = line.unwrap();
+        line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    });
+    assert_eq!(seen.by_ref().take(2).collect::<Vec<_>>(), ["ADDED client", "ADDED talk"]);
     cluster.ok(&["delete", "pod", "talk"]);
-    assert!(seen.any(|name| name == "pod/talk"), "the watch ended without a word of what was deleted");
+    assert!(seen.any(|event| event == "DELETED talk"), "the watch ended without a word of what was deleted");
     watch.kill().unwrap();
     watch.wait().unwrap();
 }

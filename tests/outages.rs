@@ -141,6 +141,12 @@ fn pods_run_on_while_the_server_is_off() {
     site.on("agent-1", &["curl", "-sf", "--max-time", "20", &url]);
     site.on("agent-2", &["curl", "-sf", "--max-time", "20", &url]);
     site.run(&["start", "server-1"]);
+    // What the API tells was written before it was off, until every node has written again.
+    let leases = ["get", "leases", "-n", "kube-node-lease", "-o", "jsonpath={.items[*].spec.renewTime}"];
+    let stored = site.until("the API answers", &leases, |times| times.split(' ').count() == 3);
+    site.until("all nodes are heard", &leases, |times| {
+        times.split(' ').zip(stored.split(' ')).all(|(now, before)| now != before)
+    });
     site.until("all nodes are Ready", &["get", "nodes", "--no-headers"], |nodes| {
         nodes.lines().count() == 3 && nodes.lines().all(|line| line.contains(" Ready "))
     });

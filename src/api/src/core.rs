@@ -4,7 +4,7 @@ mod config_map;
 mod data;
 mod endpoints;
 pub(crate) mod event;
-mod namespace;
+pub(crate) mod namespace;
 mod node;
 pub(crate) mod pod;
 mod pod_template;

@@ -29,6 +29,7 @@ mod rbac;
 mod testing;
 
 pub use attributes::Attributes;
+pub use core::namespace::validate_finalize;
 pub use descriptor::Descriptor;
 pub use error::Error;
 pub use kind::{ALL_VERBS, CREATE_ONLY, Context, Kind, Propagation, Selectable, Subresource};

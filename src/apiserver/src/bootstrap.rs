@@ -2,10 +2,12 @@
 //! `default/kubernetes`, whose endpoint is this server.
 //!
 //! Written through the ordinary write path as `system:apiserver`, all at once, so that the store commits them in a few
-//! groups; what is there already is repaired, not replaced.
+//! groups; what is there already is repaired, not replaced. The namespaces and the service are looked after for as long as
+//! the server lives: without `kube-node-lease` no node could say that it is alive.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use api::{Kind, Object};
 use futures::future::try_join_all;
@@ -19,6 +21,7 @@ use k8s_openapi::api::discovery::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::Status;
+use tokio::time::sleep;
 
 use crate::Error;
 use crate::call::{Call, Warnings};
@@ -34,10 +37,12 @@ use crate::write::{Intent, Source, View, write};
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const PORT: i32 = 443;
 const NAME: &str = "kubernetes";
+/// How often it is seen to that all is still there: upstream's for the service; it looks for the namespaces each minute.
+const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Writes what is missing and starts what keeps it true.
 pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Error> {
-    try_join_all(NAMESPACES.map(|name| ensure(server, namespace(name), |_, _| false))).await?;
+    namespaces(server).await?;
     server.health.namespaces.store(true, Ordering::Release);
     tokio::try_join!(
         async {
@@ -46,13 +51,34 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Error> {
             Ok(())
         },
         async {
-            kubernetes(server).await?;
+            kubernetes(server, true).await?;
             server.health.service.store(true, Ordering::Release);
             Ok(())
         },
     )?;
     tokio::spawn(aggregated::follow(server.clone()));
+    tokio::spawn(keep(server.clone()));
     Ok(())
+}
+
+/// Writes again what somebody has deleted or changed, until the server drains. Where nothing is amiss, this is a look at
+/// a few objects in memory.
+async fn keep(server: Arc<Server>) {
+    loop {
+        tokio::select! {
+            () = server.draining.cancelled() => return,
+            () = sleep(INTERVAL) => {}
+        }
+        for outcome in [namespaces(&server).await, kubernetes(&server, false).await] {
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "what every cluster has is not all there, will be tried again");
+            }
+        }
+    }
+}
+
+async fn namespaces(server: &Arc<Server>) -> Result<(), Error> {
+    try_join_all(NAMESPACES.map(|name| ensure(server, namespace(name), |_, _| false))).await.map(drop)
 }
 
 fn namespace(name: &str) -> Namespace {
@@ -67,19 +93,21 @@ fn metadata(namespace: &str, name: &str) -> ObjectMeta {
     }
 }
 
-/// The service by which pods reach this server, its endpoints and their slice.
-async fn kubernetes(server: &Arc<Server>) -> Result<(), Error> {
+/// The service by which pods reach this server, its endpoints and their slice. Endpoints that are there are led here at the
+/// start alone: where several servers share a store, each would undo what the others write.
+async fn kubernetes(server: &Arc<Server>, starts: bool) -> Result<(), Error> {
     let (service, endpoints, slice) = (service(server), endpoints(server), slice(server));
     tokio::try_join!(
         ensure(server, service, |present, wanted| replace(&mut present.spec, &wanted.spec, |a, b| {
             a.as_ref().and_then(|a| a.ports.clone()) == b.as_ref().and_then(|b| b.ports.clone())
         })),
-        ensure(server, endpoints, |present, wanted| replace(
-            &mut present.subsets,
-            &wanted.subsets,
-            |a, b| a == b
-        )),
+        ensure(server, endpoints, |present, wanted| {
+            starts && replace(&mut present.subsets, &wanted.subsets, |a, b| a == b)
+        }),
         ensure(server, slice, |present, wanted| {
+            if !starts {
+                return false;
+            }
             let ports = replace(&mut present.ports, &wanted.ports, |a, b| a == b);
             replace(&mut present.endpoints, &wanted.endpoints, |a, b| a == b) || ports
         }),

@@ -109,7 +109,11 @@ impl LeaderElectionOptions {
 }
 
 fn duration(flag: &str, given: SignedDuration) -> anyhow::Result<Duration> {
-    ensure!(given.as_secs() >= 1, "{flag} must be at least a second");
+    // A Lease says whole seconds: others would wait less long than the leader goes on.
+    ensure!(
+        given.as_secs() >= 1 && given.subsec_nanos() == 0,
+        "{flag} must be at least a second, and whole seconds"
+    );
     given.try_into().context(flag.to_owned())
 }
 

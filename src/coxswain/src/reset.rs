@@ -1,6 +1,7 @@
 //! `coxswain reset`: removes everything that a cluster left on the machine, from the outside in, and its data last, so
 //! that a reset which was cut short can be repeated. Where the data directory is gone, its path still names the rest.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -24,8 +25,11 @@ pub(crate) fn run(data_dir: &Path) -> anyhow::Result<()> {
         return Ok(());
     };
     clean(held.path())?;
-    std::fs::remove_dir_all(held.path())
-        .with_context(|| format!("cannot remove {}", held.path().display()))?;
+    match std::fs::remove_dir_all(held.path()) {
+        // A file system of its own is mounted there: what is in it is removed, and it stays mounted.
+        Err(error) if error.kind() == ErrorKind::ResourceBusy && is_empty(held.path()) => {}
+        removed => removed.with_context(|| format!("cannot remove {}", held.path().display()))?,
+    }
     println!("removed the cluster in {}", held.path().display());
     Ok(())
 }
@@ -35,9 +39,36 @@ fn clean(path: &Path) -> anyhow::Result<()> {
     runtime::reset(&path.join("runtime"), &datadir::cgroup_root(path))
         .context("cannot remove the containers")?;
     network::reset(&datadir::instance(path)).context("cannot remove links and rules")?;
-    for mount in runtime::mounts_below(path).context("cannot see what is mounted")? {
+    let mounts = runtime::mounts_below(path).context("cannot see what is mounted")?;
+    for mount in mounts.into_iter().filter(|mount| mount != path) {
         umount2(&mount, MntFlags::MNT_DETACH)
             .with_context(|| format!("cannot unmount {}", mount.display()))?;
     }
     Ok(())
+}
+
+fn is_empty(directory: &Path) -> bool {
+    directory.read_dir().is_ok_and(|mut entries| entries.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::mount::{MsFlags, mount};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_a_file_system_of_its_own_is_emptied_and_stays_mounted() {
+        let data = std::env::temp_dir().join(format!("coxswain-reset-{}", std::process::id()));
+        std::fs::create_dir(&data).unwrap();
+        mount(Some("none"), &data, Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+        drop(DataDir::hold(&data).unwrap());
+        std::fs::create_dir(data.join("pki")).unwrap();
+        std::fs::write(data.join("pki/ca.key"), "secret").unwrap();
+        run(&data).unwrap();
+        assert!(is_empty(&data));
+        assert_eq!(runtime::mounts_below(&data).unwrap(), [data.canonicalize().unwrap()]);
+        umount2(&data, MntFlags::MNT_DETACH).unwrap();
+        std::fs::remove_dir(&data).unwrap();
+    }
 }

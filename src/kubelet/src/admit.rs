@@ -45,6 +45,10 @@ pub(crate) fn admit<'a>(
     node: &Offer,
 ) -> Result<(), Verdict> {
     let spec = pod::spec(pod);
+    // Upstream asks one handler about these before all that the scheduler looks at too.
+    if let Some(message) = sysctls::forbidden(spec) {
+        return refuse("SysctlForbidden", message);
+    }
     runs_here(pod)?;
     fits(spec, others.clone(), &node.allocatable)?;
     if !(Candidate { name: &node.name, labels: Some(&node.labels) }).is_wanted_by(spec) {
@@ -63,9 +67,6 @@ pub(crate) fn admit<'a>(
     if untolerated(&node.taints, spec.tolerations.as_deref().unwrap_or_default(), &["NoExecute"]).is_some() {
         let message = "Predicate TaintToleration failed: node(s) had taints that the pod didn't tolerate";
         return refuse(TAINT_TOLERATION, message.into());
-    }
-    if let Some(message) = sysctls::forbidden(spec) {
-        return refuse("SysctlForbidden", message);
     }
     if !node.has_apparmor && security::wants_apparmor(pod) {
         return refuse("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host".into());
@@ -230,7 +231,10 @@ mod tests {
         let mut all = all;
         all["os"] = json!({"name": "windows"});
         let system = "Failed to admit pod as the OS field doesn't match node OS";
-        check(all, &[], Err(("PodOSNotSupported", system)));
+        check(all.clone(), &[], Err(("PodOSNotSupported", system)));
+        all["securityContext"] = json!({"sysctls": [{"name": "kernel.msgmax", "value": "1"}]});
+        let sysctl = "forbidden sysctl: \"kernel.msgmax\" not allowlisted";
+        check(all, &[], Err(("SysctlForbidden", sysctl)));
     }
 
     #[test]

@@ -200,13 +200,16 @@ impl Worker {
         let status = self.status(&observed, &plan);
         self.announce(&plan, &observed);
         self.update_probers(&observed, &status);
-        if !self.is_replacing(&plan) {
+        let withheld = if self.is_replacing(&plan) {
+            Some(status)
+        } else {
             self.reporter.report(&self.pod, status, self.is_removed);
-        }
+            None
+        };
         if plan.is_done && self.is_removed && self.memory.is_forgotten {
             return Round::End;
         }
-        self.carry_out(plan, &observed).await
+        self.carry_out(plan, &observed, withheld).await
     }
 
     /// Whether the plan starts the successor of a container that was killed for it. The two are one act, whose middle
@@ -259,7 +262,8 @@ impl Worker {
         })
     }
 
-    async fn carry_out(&mut self, plan: Plan, observed: &Observed) -> Round {
+    /// A status that was `withheld` is told after all if the plan ends before its time.
+    async fn carry_out(&mut self, plan: Plan, observed: &Observed, withheld: Option<PodStatus>) -> Round {
         if plan.steps.is_empty() {
             return Round::Wait(plan.wake_at);
         }
@@ -277,6 +281,9 @@ impl Worker {
             }
             if let Err(error) = self.actor(observed).act(step).await {
                 tracing::warn!(pod = %pod::full_name(&self.pod), %error, "a step failed, will be tried again");
+                if let Some(status) = withheld {
+                    self.reporter.report(&self.pod, status, self.is_removed);
+                }
                 return Round::Wait(Some(Timestamp::now() + RETRY));
             }
         }

@@ -16,7 +16,7 @@ mod topology;
 
 use std::{net::IpAddr, time::Duration};
 
-use client::{Change, Informers, Subscription};
+use client::{Change, Informers, Key, Subscription};
 use ipnet::IpNet;
 use k8s_openapi::api::{
     core::v1::{self, Service},
@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Error, ipv4, links::Links, names, pods::source_address};
 use cluster::Cluster;
 use desired::Node;
-use health_checks::HealthChecks;
+use health_checks::{Check, HealthChecks};
 use kernel::{Kernel, Table};
 
 /// Changes are applied at once, but not more often than this: a burst becomes few transactions.
@@ -164,29 +164,35 @@ impl Proxy {
     }
 
     async fn update(&mut self) -> Result<(), Error> {
-        self.tell_health().await;
+        let checks = self.cluster.health_checks(&self.node);
         let desired = self.cluster.changes(&self.node);
-        self.with_kernel(|kernel| kernel.update(desired)).await
+        let outcome = self.with_kernel(|kernel| kernel.update(desired)).await;
+        self.tell_health(checks, outcome).await
     }
 
     async fn replace(&mut self) -> Result<(), Error> {
         self.kernel = Some(Kernel::open(self.table.clone())?);
         self.cluster.all_changed();
-        self.tell_health().await;
+        let checks = self.cluster.health_checks(&self.node);
         let desired = self.cluster.everything(&self.node);
-        self.with_kernel(|kernel| kernel.replace(desired)).await?;
-        self.health_checks.set_healthy(true);
-        Ok(())
+        let outcome = self.with_kernel(|kernel| kernel.replace(desired)).await;
+        self.tell_health(checks, outcome).await
     }
 
-    async fn tell_health(&mut self) {
-        let checks = self.cluster.health_checks(&self.node);
+    /// Load balancers hear of endpoints only when the kernel has them. Checks that end do so even if it refused: they
+    /// will not be told again.
+    async fn tell_health(
+        &mut self,
+        checks: Vec<(Key, Option<Check>)>,
+        outcome: Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.health_checks.set_healthy(outcome.is_ok());
         self.health_checks.update(checks).await;
+        outcome
     }
 
     /// Replaces the table until the kernel takes it: somebody may have changed it behind our back.
     async fn begin_anew(&mut self) {
-        self.health_checks.set_healthy(false);
         while let Err(error) = self.replace().await {
             tracing::error!(%error, "services could not be programmed, will be tried again");
             tokio::time::sleep(BEFORE_RETRY).await;

@@ -118,8 +118,8 @@ fn weight(shares: i64) -> i64 {
     let shares = u32::try_from(shares.clamp(2, 262_144)).map_or(2.0, f64::from);
     let log = shares.log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
-    // Between 1 and 10000, so nothing is cut off.
-    10_f64.powf(exponent).ceil() as i64
+    // The last step may round to just above the scale's end, and is then rounded up.
+    (10_f64.powf(exponent).ceil() as i64).min(10_000)
 }
 
 fn set(directory: &Path, name: &str, value: &str) -> Result<()> {

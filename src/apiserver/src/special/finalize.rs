@@ -44,6 +44,10 @@ pub(super) async fn update(mut call: Call, body: Body) -> Result<Response<Body>,
         }
         let finalizers = wanted.spec.as_ref().and_then(|spec| spec.finalizers.clone());
         namespace.spec.get_or_insert_default().finalizers = finalizers;
+        let errors = api::validate_finalize(namespace);
+        if !errors.is_empty() {
+            return Err(Status::invalid(&kind.gvk.group_kind(), &name, &errors));
+        }
         let is_deleted = namespace.metadata.deletion_timestamp.is_some()
             && namespace.metadata.finalizers.as_ref().is_none_or(Vec::is_empty);
         Ok(if is_deleted && super::is_finalized(object) { Fate::Goes } else { Fate::Stays })

@@ -87,6 +87,14 @@ async fn a_namespace_goes_when_it_is_finalized() {
     );
     assert_eq!(refused.at("/details/causes/0/reason"), "NamespaceTerminating");
     let mut finalized = marked.json();
+    finalized["spec"] = json!({"finalizers": ["kubernetes", "nonsense"]});
+    let refused = admin.put("/api/v1/namespaces/x/finalize", finalized.clone()).await.expect(422);
+    assert_eq!(
+        refused.message(),
+        "Namespace \"x\" is invalid: spec.finalizers[1]: Invalid value: \"nonsense\": \
+         name is neither a standard finalizer name nor is it fully qualified"
+    );
+    assert_eq!(admin.get("/api/v1/namespaces/x").await.at("/spec/finalizers"), json!(["kubernetes"]));
     finalized["spec"] = json!({});
     admin.put("/api/v1/namespaces/x/finalize", finalized).await.expect(200);
     admin.get("/api/v1/namespaces/x").await.expect(404);

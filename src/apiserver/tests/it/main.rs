@@ -6,6 +6,7 @@ extern crate coxswain_apiserver as apiserver;
 
 mod admission;
 mod attacks;
+mod bootstrap;
 mod bootstrap_tokens;
 mod certificates;
 mod client;

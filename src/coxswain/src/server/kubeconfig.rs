@@ -58,8 +58,12 @@ impl Kubeconfig {
         while cancel.run_until_cancelled(tokio::time::sleep(LOOKED_AT_EVERY)).await.is_some() {
             let now = OffsetDateTime::now_utc();
             if now >= due {
-                self.write()?;
-                due = now + RENEWED_AFTER;
+                match self.write() {
+                    Ok(()) => due = now + RENEWED_AFTER,
+                    Err(error) => {
+                        tracing::error!(%error, "the kubeconfig cannot be renewed; tried again in an hour");
+                    }
+                }
             }
         }
         Ok(())

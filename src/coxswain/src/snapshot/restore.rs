@@ -10,6 +10,7 @@ use store::snapshot::{Error, Passphrase, Reader, Sharing, Summary, begins_at, re
 use store::{Engine, Revision};
 
 use super::location::Location;
+use super::moving::place;
 use crate::datadir::DataDir;
 use crate::store::StorePlace;
 
@@ -60,6 +61,12 @@ async fn open(
     match place {
         StorePlace::Embedded => {
             let data = DataDir::hold(data_dir)?;
+            ensure!(
+                !place::was_moved(data.path()),
+                "the state of {} was moved into or out of TiKV, and a server would follow it there: restore into another \
+                 directory, or reset this one first",
+                data.path().display()
+            );
             let target = data.path().display().to_string();
             let directory = data.private("store")?;
             let opened = tokio::task::spawn_blocking(move || store::fjall::open(&directory)).await?;

@@ -32,6 +32,8 @@ impl Actor<'_> {
             Err((reason, message)) => {
                 if reason == START_FAILED {
                     self.count_start(name);
+                    // The next start makes up for this one, not for the container that was killed.
+                    self.memory.container(name).restart_asked = false;
                 }
                 // Where the reason says it all, upstream's event has nothing but the reason.
                 let is_image = reason.contains("Image");

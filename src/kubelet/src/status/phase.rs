@@ -1,6 +1,6 @@
 //! The phase of a pod, from the states of its containers (upstream: getPhase).
 
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, PodStatus};
 
 use super::{Input, restart_all};
 use crate::pod::{self, Role};
@@ -49,7 +49,7 @@ fn from_containers(input: &Input<'_>, status: &PodStatus) -> &'static str {
         let lists = [&status.init_container_statuses, &status.container_statuses];
         let found = lists.into_iter().flatten().flatten().find(|status| status.name == container.name);
         // What is stopped for another's sake comes back whatever its own policy says.
-        let comes_back = is_under_way || found.is_some_and(restart_all::was_removed);
+        let comes_back = is_under_way || found.and_then(last_end).is_some_and(restart_all::is_removal);
         let restarts = |exit_code| comes_back || pod::restarts_after(container, spec, exit_code);
         match role {
             Role::Init => count.init(found, restarts),
@@ -69,10 +69,13 @@ fn is_current(input: &Input<'_>, sandbox: &str) -> bool {
 }
 
 /// How a container that ended, now or before it waited, did so.
+fn last_end(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    let ends = [&status.state, &status.last_state];
+    ends.into_iter().flatten().find_map(|state| state.terminated.as_ref())
+}
+
 fn last_exit(status: &ContainerStatus) -> Option<i32> {
-    let exit =
-        |state: &Option<ContainerState>| state.as_ref()?.terminated.as_ref().map(|ended| ended.exit_code);
-    exit(&status.state).or_else(|| exit(&status.last_state))
+    last_end(status).map(|end| end.exit_code)
 }
 
 impl Count {

@@ -40,11 +40,7 @@ pub(super) fn removed(old: &ContainerStatus) -> ContainerStatus {
     }
 }
 
-/// Whether a container's last end was that removal.
-pub(super) fn was_removed(status: &ContainerStatus) -> bool {
-    let is_removal = |state: &Option<ContainerState>| {
-        let ended = state.as_ref().and_then(|state| state.terminated.as_ref());
-        ended.is_some_and(|ended| ended.reason.as_deref() == Some(REASON))
-    };
-    is_removal(&status.state) || is_removal(&status.last_state)
+/// Whether a container's end was that removal.
+pub(super) fn is_removal(end: &ContainerStateTerminated) -> bool {
+    end.reason.as_deref() == Some(REASON)
 }

@@ -346,3 +346,33 @@ fn while_all_restart_the_pod_is_not_at_its_end_and_says_what_happens() {
     let later = Scene { old: forgotten.status(), ..scene() };
     check(&later, &[("/phase", json!("Running")), ("/containerStatuses/0/restartCount", json!(1))]);
 }
+
+#[test]
+fn a_removal_is_forgotten_when_what_came_back_has_ended() {
+    let removal = json!({"terminated": {"exitCode": 137, "reason": "RestartingAllContainers"}});
+    let old = |name: &str| {
+        json!({"name": name, "restartCount": 1, "image": "i", "imageID": "", "ready": false,
+        "state": {"running": {}}, "lastState": removal})
+    };
+    let scene = |init_exit, exit| {
+        let spec = json!({
+            "restartPolicy": "Never",
+            "initContainers": [{"name": "init", "image": "i"}],
+            "containers": [{"name": "web", "image": "i"}],
+        });
+        let old = json!({
+            "initContainerStatuses": [old("init")],
+            "containerStatuses": [old("web")],
+        });
+        let scene = Scene { spec, old, ..web() }.sandbox();
+        let scene = scene.container("init", State::Exited, init_exit);
+        match exit {
+            Some(exit) => scene.container("web", State::Exited, exit),
+            None => scene,
+        }
+    };
+    let kept = ("/initContainerStatuses/0/lastState/terminated/reason", json!("RestartingAllContainers"));
+    check(&scene(0, Some(0)), &[kept.clone(), ("/phase", json!("Succeeded"))]);
+    check(&scene(0, Some(1)), &[kept.clone(), ("/phase", json!("Failed"))]);
+    check(&scene(1, None), &[kept, ("/phase", json!("Failed"))]);
+}

@@ -130,3 +130,35 @@ async fn what_belongs_to_no_pod_is_removed_at_the_start() {
     .await;
     assert_eq!(cluster.runtime.books(|books| books.sandboxes[0].id.clone()), "of-another-kubelet");
 }
+
+fn set_image(cluster: &Cluster, image: &str) {
+    cluster.api.update(PODS, "web", |pod| pod["spec"]["containers"][0]["image"] = json!(image));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_container_cannot_be_replaced_is_not_shown_as_ready() {
+    let cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    set_image(&cluster, "present-2");
+    cluster.until_status("web", "/containerStatuses/0/restartCount", json!(1)).await;
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    // The first container is to be removed before the third starts.
+    cluster.runtime.books(|books| books.refuses_to_remove = true);
+    set_image(&cluster, "present-3");
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(false)).await;
+    cluster.runtime.books(|books| books.refuses_to_remove = false);
+    cluster.until_status("web", "/containerStatuses/0/restartCount", json!(2)).await;
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_fails_to_start_is_as_final_as_the_policy_says() {
+    let cluster = Cluster::ready().await;
+    cluster
+        .pod("web", json!({"containers": [{"name": "web", "image": "present"}], "restartPolicy": "Never"}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    cluster.runtime.books(|books| books.refuses_to_start = true);
+    set_image(&cluster, "present-2");
+    cluster.until_status("web", "/phase", json!("Failed")).await;
+}

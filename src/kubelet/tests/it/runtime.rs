@@ -29,6 +29,9 @@ pub(crate) struct Books {
     pub(crate) exec_url: String,
     /// Whoever asks for this pod's sandboxes next panics.
     pub(crate) panics_for: Option<String>,
+    /// Containers end instead of starting.
+    pub(crate) refuses_to_start: bool,
+    pub(crate) refuses_to_remove: bool,
     clock: i64,
     count: usize,
 }
@@ -249,6 +252,10 @@ impl cri::Runtime for Runtime {
         &self,
         request: v1::StartContainerRequest,
     ) -> Result<v1::StartContainerResponse, Status> {
+        if self.books(|books| books.refuses_to_start) {
+            self.exit(&request.container_id, 128);
+            return Err(Status::unknown("no such program"));
+        }
         let (uid, log) = self.books(|books| {
             let now = books.tick();
             let container =
@@ -279,6 +286,9 @@ impl cri::Runtime for Runtime {
         &self,
         request: v1::RemoveContainerRequest,
     ) -> Result<v1::RemoveContainerResponse, Status> {
+        if self.books(|books| books.refuses_to_remove) {
+            return Err(Status::unknown("it is held"));
+        }
         self.books(|books| books.containers.retain(|c| c.status.id != request.container_id));
         Ok(v1::RemoveContainerResponse {})
     }

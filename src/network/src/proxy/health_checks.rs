@@ -38,6 +38,14 @@ pub(super) struct HealthChecks {
     /// Whether the kernel has what the API says.
     healthy: Arc<AtomicBool>,
     served: HashMap<Key, Served>,
+    unserved: HashMap<Key, Unserved>,
+}
+
+/// What is to be served and is not yet.
+struct Unserved {
+    check: Check,
+    /// Whether the log says why.
+    is_told: bool,
 }
 
 struct Served {
@@ -52,25 +60,50 @@ impl Drop for Served {
     }
 }
 
+impl Served {
+    /// Gives the port back before it returns.
+    async fn end(mut self) {
+        self.task.abort();
+        if let Err(error) = (&mut self.task).await
+            && error.is_panic()
+        {
+            tracing::error!(%error, "answering health checks had ended already");
+        }
+    }
+}
+
 impl HealthChecks {
     /// To be answered on the node's address.
     pub(super) fn new(address: Ipv4Addr) -> Self {
-        Self { address, healthy: Arc::default(), served: HashMap::new() }
+        Self { address, healthy: Arc::default(), served: HashMap::new(), unserved: HashMap::new() }
     }
 
-    /// Takes what is to be answered about some services; `None` is no longer asked about.
+    /// Takes what is to be answered about some services; `None` is no longer asked about. What could not be served before
+    /// is tried again.
     pub(super) async fn update(&mut self, changes: Vec<(Key, Option<Check>)>) {
+        // One service may take the port of another: all that go are gone before any comes.
         for (service, check) in changes {
-            let old = self.served.remove(&service);
-            let Some(check) = check else { continue };
-            let served = match old.filter(|served| served.port == check.port) {
-                Some(served) => {
-                    served.endpoints.store(check.endpoints, Ordering::Relaxed);
-                    Some(served)
+            self.take(service, check).await;
+        }
+        for (service, unserved) in std::mem::take(&mut self.unserved) {
+            self.serve(service, unserved).await;
+        }
+    }
+
+    async fn take(&mut self, service: Key, check: Option<Check>) {
+        self.unserved.remove(&service);
+        let old = self.served.remove(&service);
+        match (old, check) {
+            (Some(old), Some(check)) if old.port == check.port => {
+                old.endpoints.store(check.endpoints, Ordering::Relaxed);
+                self.served.insert(service, old);
+            }
+            (old, check) => {
+                if let Some(old) = old {
+                    old.end().await;
                 }
-                None => self.serve(&service, check).await,
-            };
-            self.served.extend(served.map(|served| (service, served)));
+                self.unserved.extend(check.map(|check| (service, Unserved { check, is_told: false })));
+            }
         }
     }
 
@@ -79,19 +112,23 @@ impl HealthChecks {
         self.healthy.store(healthy, Ordering::Relaxed);
     }
 
-    async fn serve(&self, service: &Key, check: Check) -> Option<Served> {
+    async fn serve(&mut self, service: Key, unserved: Unserved) {
+        let Unserved { check, is_told } = unserved;
         let listener = match TcpListener::bind((self.address, check.port)).await {
             Ok(listener) => listener,
             Err(error) => {
-                tracing::warn!(%service, port = check.port, %error, "the service's health cannot be told");
-                return None;
+                if !is_told {
+                    tracing::warn!(%service, port = check.port, %error, "the service's health cannot be told");
+                }
+                self.unserved.insert(service, Unserved { check, is_told: true });
+                return;
             }
         };
         let endpoints = Arc::new(AtomicUsize::new(check.endpoints));
         let asked =
             Asked { service: service.clone(), endpoints: endpoints.clone(), healthy: self.healthy.clone() };
         let task = tokio::spawn(answer_all(listener, Arc::new(asked)));
-        Some(Served { port: check.port, endpoints, task })
+        self.served.insert(service, Served { port: check.port, endpoints, task });
     }
 }
 
@@ -148,5 +185,51 @@ impl Asked {
             .header("x-load-balancing-endpoint-weight", endpoints)
             .body(Full::new(Bytes::from(body.to_string())))
             .expect("all headers are literals or a number")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+    fn service(name: &str) -> Key {
+        Key { namespace: "n".into(), name: name.into() }
+    }
+
+    async fn ask(port: u16) -> String {
+        let mut stream = TcpStream::connect((ADDRESS, port)).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: node\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_taken_is_served_once_it_is_free() {
+        let taken = TcpListener::bind((ADDRESS, 0)).await.unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let mut checks = HealthChecks::new(ADDRESS);
+        checks.update(vec![(service("a"), Some(Check { port, endpoints: 1 }))]).await;
+        assert!(checks.served.is_empty());
+        drop(taken);
+        checks.update(Vec::new()).await;
+        assert!(ask(port).await.contains(r#""name":"a""#));
+    }
+
+    #[tokio::test]
+    async fn a_port_goes_from_one_service_to_another_in_one_update() {
+        let free = TcpListener::bind((ADDRESS, 0)).await.unwrap().local_addr().unwrap().port();
+        let check = Check { port: free, endpoints: 1 };
+        let mut checks = HealthChecks::new(ADDRESS);
+        checks.update(vec![(service("old"), Some(check))]).await;
+        assert!(ask(free).await.contains(r#""name":"old""#));
+        checks.update(vec![(service("new"), Some(check)), (service("old"), None)]).await;
+        assert!(ask(free).await.contains(r#""name":"new""#));
     }
 }

@@ -110,6 +110,11 @@ pub(crate) fn follow(data: &Path, told: StorePlace) -> anyhow::Result<StorePlace
     }
 }
 
+/// Whether a move took the state of a data directory elsewhere.
+pub(crate) fn was_moved(data: &Path) -> bool {
+    data.join(WORD).exists()
+}
+
 fn is_there(tikv: &TikvPlace, told: &StorePlace) -> bool {
     matches!(told, StorePlace::Tikv { place, .. } if place.prefix == tikv.prefix)
 }
