@@ -147,7 +147,6 @@ impl Config {
             services.prefix_len() <= 28,
             "--service-cidr {services} is too small: give it at least 16 addresses (/28)"
         );
-        ensure!(self.bind.port() != 0, "--port must not be 0: clients must know it");
         named("--node-name", &self.host)?;
         named("--cluster-domain", &self.cluster_domain)
     }
