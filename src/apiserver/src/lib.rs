@@ -51,7 +51,7 @@ pub use encryption::{Encryption, EncryptionError};
 pub use in_process::InProcess;
 pub use k8s_openapi::apimachinery::pkg::version::Info as VersionInfo;
 pub use operations::{Operation, Operations};
-pub use tls::server_config;
+pub use tls::{AnyServer, server_config};
 pub use user::User;
 
 use server::Server;

@@ -110,8 +110,7 @@ pub trait Storage: Send + Sync + 'static {
     /// # Errors
     /// When the outcome is not known: it may be done now, or later. Only a later conditional batch over the same key
     /// that was done rules the latter out.
-    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
-        let _ = (condition, batch);
+    fn write_if(&self, _condition: &Condition, _batch: Batch) -> Result<Written, EngineError> {
         Err(EngineError::new("this engine belongs to one process and writes nothing under a condition"))
     }
 

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use apiserver::AnyServer;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use super::certificate::Certificate;
 
@@ -39,10 +39,9 @@ pub(super) fn client_tls(authority: &str, own: Option<&Certificate>) -> anyhow::
 
 /// Trusts anybody: for public information whose authority is judged by its hash afterwards.
 pub(super) fn trusting_tls() -> Arc<ClientConfig> {
-    let algorithms = ring::default_provider().signature_verification_algorithms;
     let mut config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(algorithms)))
+        .with_custom_certificate_verifier(Arc::new(AnyServer::new(&ring::default_provider())))
         .with_no_client_auth();
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     Arc::new(config)
@@ -71,43 +70,4 @@ pub(super) fn complaint(error: &std::io::Error) -> Option<String> {
         }
         other => format!("has a certificate that is wrong: {other}"),
     })
-}
-
-/// Checks only that the server holds the key of the certificate that it shows.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }

@@ -98,22 +98,6 @@ async fn concurrent_compare_and_set_over_three_servers_loses_nothing() {
     assert_eq!(last.revision(), 2 + 6 * INCREMENTS as u64, "revisions are dense");
 }
 
-async fn count_up(store: Store, increments: usize) -> Vec<Revision> {
-    let mut revisions = Vec::new();
-    while revisions.len() < increments {
-        store.catch_up().await.unwrap();
-        let current = store.get(&key("n")).unwrap();
-        let number = current.attributes.uid.split('"').nth(3).unwrap().parse::<usize>().unwrap();
-        let next = Write::Put(value(&(number + 1).to_string()));
-        match store.commit(key("n"), Precondition::Revision(current.revision), next).await {
-            Ok(committed) => revisions.push(committed.entry.revision),
-            Err(CommitError::Conflict(newer)) => assert!(newer.revision > current.revision),
-            Err(error) => panic!("{error}"),
-        }
-    }
-    revisions
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn when_the_owner_ends_in_good_order_another_goes_on() {
     let (engine, mut servers) = servers(2).await;

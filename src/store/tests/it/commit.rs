@@ -98,24 +98,7 @@ async fn concurrent_compare_and_set_loses_nothing() {
     const INCREMENTS: usize = 25;
     let store = open(options()).await;
     put(&store, "n", "0").await;
-    let tasks = (0..TASKS).map(|_| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            let mut revisions = Vec::new();
-            while revisions.len() < INCREMENTS {
-                let current = store.get(&key("n")).unwrap();
-                let number = current.attributes.uid.split('"').nth(3).unwrap().parse::<usize>().unwrap();
-                let next = Write::Put(value(&(number + 1).to_string()));
-                match store.commit(key("n"), Precondition::Revision(current.revision), next).await {
-                    Ok(committed) => revisions.push(committed.entry.revision),
-                    // The current version that a refusal tells is at least as new as what was read.
-                    Err(CommitError::Conflict(newer)) => assert!(newer.revision > current.revision),
-                    Err(error) => panic!("{error}"),
-                }
-            }
-            revisions
-        })
-    });
+    let tasks = (0..TASKS).map(|_| tokio::spawn(count_up(store.clone(), INCREMENTS)));
     let mut revisions = HashSet::new();
     for task in tasks.collect::<Vec<_>>() {
         let own = task.await.unwrap();

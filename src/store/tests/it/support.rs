@@ -324,3 +324,21 @@ impl Snapshot for Nothing {
         Box::new(std::iter::once(Err(EngineError::new("the way is cut"))))
     }
 }
+
+/// Counts the number at `n` up so many times by compare-and-set, and tells the revisions.
+pub(crate) async fn count_up(store: Store, increments: usize) -> Vec<Revision> {
+    let mut revisions = Vec::new();
+    while revisions.len() < increments {
+        store.catch_up().await.unwrap();
+        let current = store.get(&key("n")).unwrap();
+        let number = current.attributes.uid.split('"').nth(3).unwrap().parse::<usize>().unwrap();
+        let next = Write::Put(value(&(number + 1).to_string()));
+        match store.commit(key("n"), Precondition::Revision(current.revision), next).await {
+            Ok(committed) => revisions.push(committed.entry.revision),
+            // The current version that a refusal tells is at least as new as what was read.
+            Err(CommitError::Conflict(newer)) => assert!(newer.revision > current.revision),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    revisions
+}

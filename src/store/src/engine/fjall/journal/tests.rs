@@ -2,16 +2,20 @@ use super::*;
 use crate::engine::Change;
 use crate::{EventKind, Key};
 
+/// A database of fjall's own, set up as the engine does where journals are concerned.
+fn open(directory: &Path) -> (fjall::Database, fjall::Keyspace) {
+    let database =
+        fjall::Database::builder(directory).journal_compression(fjall::CompressionType::None).open().unwrap();
+    let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+    (database, keyspace)
+}
+
 /// fjall itself has to write what [`walk`] understands.
 #[test]
 fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
     {
-        let database = fjall::Database::builder(directory.path())
-            .journal_compression(fjall::CompressionType::None)
-            .open()
-            .unwrap();
-        let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+        let (database, keyspace) = open(directory.path());
         for revision in 2..30 {
             let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
             batch.insert(&keyspace, record::log_key(revision), log_record(revision));
@@ -49,11 +53,7 @@ fn evidence_across_the_steps_of_a_search_is_found() {
 #[test]
 fn a_batch_is_encoded_as_fjall_writes_it() {
     let directory = tempfile::tempdir().unwrap();
-    let database = fjall::Database::builder(directory.path())
-        .journal_compression(fjall::CompressionType::None)
-        .open()
-        .unwrap();
-    let keyspace = database.keyspace("store", fjall::KeyspaceCreateOptions::default).unwrap();
+    let (database, keyspace) = open(directory.path());
     let path = newest_journal(directory.path()).unwrap().unwrap();
     let before = walk(&path).unwrap().end as usize;
     let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
