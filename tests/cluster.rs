@@ -1,5 +1,7 @@
 //! A cluster for a test: `coxswain server` on a machine of its own, with a registry, and kubectl to speak to it.
 
+mod leftovers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use sha2::{Digest, Sha256};
 
+pub(crate) use self::leftovers::processes_naming;
 use crate::host::{Host, both, succeed};
 use crate::images::Registry;
 
@@ -17,7 +19,13 @@ use crate::images::Registry;
 /// test that passes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-const SERVER: &[&str] = &["server", "--node-name", "node-1"];
+/// A server that has enough left of a disk however little that is, and keeps all images.
+pub(crate) const SERVER: &[&str] = &[
+    "server",
+    "--eviction-hard=memory.available<50Mi,nodefs.available<64Mi,imagefs.available<64Mi",
+    "--image-gc-high-threshold=100",
+    "--node-name=node-1",
+];
 
 /// A running cluster; everything it made is removed, and that is checked, when it is dropped.
 pub(crate) struct Cluster {
@@ -189,11 +197,6 @@ impl Cluster {
         self.host.command(binary()).arg("snapshot").args(arguments).output().unwrap()
     }
 
-    /// `coxswain store ARGUMENTS` on the cluster's machine.
-    pub(crate) fn store(&self, arguments: &[&str]) -> Output {
-        self.host.command(binary()).arg("store").args(arguments).output().unwrap()
-    }
-
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.data.with_extension("log")).unwrap_or_default()
     }
@@ -228,61 +231,6 @@ impl Drop for Cluster {
         assert!(reset.status.success(), "reset: {}", both(&reset));
         assert_eq!(self.left_behind(), Vec::<String>::new(), "left behind after reset");
     }
-}
-
-impl Cluster {
-    /// The cluster's cgroup in every hierarchy, where it is. Its name follows from the data directory's path.
-    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
-        let digest = Sha256::digest(self.data.as_os_str().as_encoded_bytes());
-        let name: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let root = PathBuf::from("/sys/fs/cgroup");
-        let hierarchies = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
-        let places = hierarchies.chain([root.clone()]).map(|path| path.join(format!("coxswain-{name}")));
-        places.filter(|path| path.exists()).collect()
-    }
-
-    /// Where something is mounted in the data directory.
-    pub(crate) fn mounts(&self) -> Vec<String> {
-        let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let points = table.lines().filter_map(|line| line.split(' ').nth(4));
-        points.filter(|point| Path::new(point).starts_with(&self.data)).map(str::to_owned).collect()
-    }
-
-    /// What the machine still holds of this cluster.
-    fn left_behind(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let data = self.data.to_str().unwrap();
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        found.extend(mounts.lines().filter(|line| line.contains(data)).map(|line| format!("mount {line}")));
-        let links = succeed(Command::new("ip").args(["-n", &self.host.name, "-br", "link"]));
-        let ours = links.lines().filter(|line| !line.starts_with("lo ") && !line.starts_with("uplink@"));
-        found.extend(ours.map(|line| format!("link {line}")));
-        let tables = succeed(self.host.command("nft").args(["list", "tables"]));
-        found.extend(tables.lines().map(|line| format!("nftables {line}")));
-        if self.data.exists() {
-            found.push(format!("directory {data}"));
-        }
-        found.extend(processes_naming(data).into_iter().map(|process| format!("process {process}")));
-        found.extend(self.cgroups().iter().map(|path| format!("cgroup {}", path.display())));
-        // The log and the manifests that stood beside the data are removed by those who wrote them.
-        if let Err(error) = fs::remove_dir(self.data.parent().unwrap()) {
-            found.push(format!("beside {data}: {error}"));
-        }
-        found
-    }
-}
-
-/// Processes whose command line names a path.
-pub(crate) fn processes_naming(path: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(path) {
-            found.push(format!("{} {command}", entry.file_name().display()));
-        }
-    }
-    found
 }
 
 /// The binary under test, built by `hack/test` into the shared target directory.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, eventually, text};
 use crate::host::{both, succeed};
@@ -125,6 +126,76 @@ fn remount(device: &str, store: &Path) {
     drop(held);
 }
 
+/// The file system is frozen again and again, which lets nothing through that is written or synced.
+#[test]
+fn syncs_that_take_a_second_slow_writes_and_fail_nothing() {
+    const ROUNDS: usize = 6;
+    let cluster = Cluster::control_plane_over(&[], |cluster| drop(small_disk(&cluster.data, 200)));
+    let store = cluster.data.join("store");
+    let freeze = |flag| succeed(Command::new("fsfreeze").args([flag, text(&store)]));
+    for round in 0..ROUNDS {
+        freeze("--freeze");
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let writing: Vec<_> = (0..4)
+                .map(|writer| {
+                    let cluster = &cluster;
+                    scope.spawn(move || {
+                        (config_map(cluster, &format!("slow-{round}-{writer}")), began.elapsed())
+                    })
+                })
+                .collect();
+            std::thread::sleep(Duration::from_secs(1));
+            freeze("--unfreeze");
+            let thawed = began.elapsed();
+            for writing in writing {
+                let (written, answered) = writing.join().unwrap();
+                assert_eq!(written, Ok(()));
+                assert!(answered >= thawed, "answered after {answered:?}, before it was durable: {thawed:?}");
+            }
+        });
+    }
+    assert_eq!(cluster.ok(&["get", "configmaps", "-o", "name"]).matches("slow-").count(), 4 * ROUNDS);
+    let status = both(&cluster.coxswain(&["store", "status"]));
+    assert!(status.contains("takes writes   yes"), "{status}");
+}
+
+/// A disk whose blocks are files of a file system that is full: it has space, but does not keep what is written.
+#[test]
+fn a_sync_that_fails_stops_writes_and_not_reads_and_a_restart_goes_on_when_the_disk_is_sound() {
+    let mut cluster = Cluster::control_plane_over(&[], |cluster| {
+        let backing = cluster.data.join("backing");
+        fs::create_dir(&backing).unwrap();
+        succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "size=96M", "tmpfs", text(&backing)]));
+        let (image, store) = (backing.join("disk"), cluster.data.join("store"));
+        fs::create_dir(&store).unwrap();
+        succeed(Command::new("truncate").args(["--size", "300M", text(&image)]));
+        // Without a journal of its own the file system does not notice: only whoever syncs is told.
+        succeed(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal", text(&image)]));
+        succeed(Command::new("mount").args(["-o", "loop,errors=continue", text(&image), text(&store)]));
+    });
+    let (backing, store) = (cluster.data.join("backing"), cluster.data.join("store"));
+    config_map(&cluster, "before").unwrap();
+    fill(&backing.join("ballast"));
+    let (mut acknowledged, refusal) = write_until_refused(&cluster);
+    acknowledged.push("before".to_owned());
+    // The device says so to whoever syncs; the file system has space.
+    assert!(refusal.contains("No space left on device"), "{refusal}");
+    let free = succeed(Command::new("df").args(["--output=avail", text(&store)]));
+    assert!(free.lines().last().unwrap().trim().parse::<u64>().unwrap() > 100_000, "{free}");
+    check_stopped(&cluster, &acknowledged, "No space left on device");
+    fs::remove_file(backing.join("ballast")).unwrap();
+    cluster.stop_server();
+    let device = succeed(Command::new("findmnt").args(["-n", "-o", "SOURCE", text(&store)]));
+    remount(device.trim().trim_start_matches("/dev/"), &store);
+    check_after_a_restart(&mut cluster, &acknowledged);
+    cluster.stop_server();
+    // What is mounted inside another is unmounted before it.
+    succeed(Command::new("umount").arg(&store));
+    succeed(Command::new("umount").arg(&backing));
+    fs::remove_dir(&backing).unwrap();
+}
+
 #[test]
 fn a_damaged_store_is_described_and_goes_on_only_when_the_loss_is_accepted() {
     let mut cluster = Cluster::control_plane(&[]);
@@ -138,7 +209,7 @@ fn a_damaged_store_is_described_and_goes_on_only_when_the_loss_is_accepted() {
         "{}",
         both(&sound)
     );
-    let journal = cluster.data.join("store/fjall/0.jnl");
+    let journal = cluster.data.join("store/journal/0.jnl");
     let written = fs::read(&journal).unwrap();
     let end = written.iter().rposition(|&byte| byte != 0).unwrap() as u64;
     let file = fs::OpenOptions::new().write(true).open(&journal).unwrap();

@@ -13,6 +13,8 @@ mod structure;
 
 mod agent;
 mod compare;
+mod components;
+mod debugging;
 mod deletion;
 mod deployment;
 mod disk;
@@ -24,6 +26,7 @@ mod kubectl;
 mod logs;
 mod machine;
 mod mixed;
+mod moving;
 mod nodes;
 mod outages;
 mod pods;

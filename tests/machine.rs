@@ -1,6 +1,6 @@
 //! A cluster and its machine: two side by side, clear refusals, images from archives, nothing left after `reset`.
 
-use crate::cluster::{Cluster, binary, eventually, scratch, text};
+use crate::cluster::{Cluster, SERVER, binary, eventually, scratch, text};
 use crate::host::{both, succeed};
 use crate::images::layout;
 
@@ -33,7 +33,8 @@ fn two_clusters_run_side_by_side() {
     let mut second = cluster
         .host
         .command(binary())
-        .args(["server", "--port", "7443", "--node-name", "node-2"])
+        .args(SERVER)
+        .args(["--port", "7443", "--node-name", "node-2"])
         .args([
             "--cluster-cidr",
             "10.245.0.0/16",

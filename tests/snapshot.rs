@@ -1,9 +1,7 @@
 //! Snapshots of a cluster's state: saved while it is written to, restored elsewhere, taken by the server itself.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -49,7 +47,7 @@ fn refused(cluster: &Cluster, arguments: &[&str]) -> String {
     both(&output)
 }
 
-fn items(cluster: &Cluster, query: &str) -> Vec<Value> {
+pub(crate) fn items(cluster: &Cluster, query: &str) -> Vec<Value> {
     let list = cluster.ok(&["get", "--raw", &format!("/api/v1/namespaces/default/configmaps{query}")]);
     let mut list: Value = serde_json::from_str(&list).unwrap();
     serde_json::from_value(list["items"].take()).unwrap()
@@ -187,91 +185,4 @@ fn a_server_takes_snapshots_by_itself_and_keeps_the_newest() {
     eventually("it makes room for later ones", || (!taken().contains(&first)).then_some(()));
     let listed = snapshot(&cluster, &["ls", to]);
     assert!((2..=4).contains(&listed.matches("scheduled-").count()), "{listed}");
-}
-
-/// PD and unistore on the cluster's machine.
-struct Tikv(PathBuf);
-
-impl Tikv {
-    fn start(cluster: &Cluster) -> Self {
-        let tikv = Self(cluster.data.with_extension("tikv"));
-        let status = cluster.host.command(Self::program()).arg("up").env("COXSWAIN_TIKV", &tikv.0).status();
-        assert!(status.unwrap().success());
-        tikv
-    }
-
-    fn program() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("hack").join("tikv")
-    }
-}
-
-impl Drop for Tikv {
-    fn drop(&mut self) {
-        let status = Command::new(Self::program()).arg("down").env("COXSWAIN_TIKV", &self.0).status();
-        assert!(status.unwrap().success());
-        fs::remove_dir_all(&self.0).unwrap();
-    }
-}
-
-fn names(cluster: &Cluster) -> BTreeSet<String> {
-    let name = |item: Value| item["metadata"]["name"].as_str().unwrap().to_owned();
-    items(cluster, "").into_iter().map(name).collect()
-}
-
-/// The names that a watch of config maps from a revision tells of.
-fn events_after(cluster: &Cluster, revision: &str) -> BTreeSet<String> {
-    let path = "/api/v1/namespaces/default/configmaps?watch=true&timeoutSeconds=3&resourceVersion=";
-    let told = cluster.ok(&["get", "--raw", &format!("{path}{revision}")]);
-    let events = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let added = events.filter(|event| event["type"] == "ADDED");
-    added.map(|event| event["object"]["metadata"]["name"].as_str().unwrap().to_owned()).collect()
-}
-
-#[test]
-#[ignore = "needs PD and unistore: hack/servers builds them"]
-fn a_running_server_moves_into_tikv_under_load_and_back_with_its_revisions() {
-    let mut cluster = Cluster::control_plane(&[]);
-    let tikv = Tikv::start(&cluster);
-    let revision = cluster.ok(&["get", "configmaps", "-o", "jsonpath={.metadata.resourceVersion}"]);
-    let kubeconfig = cluster.kubeconfig();
-    let writing = cluster.host.run(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut acknowledged = BTreeSet::new();
-        let writes = create_until_refused(&kubeconfig, "load", |name| {
-            acknowledged.insert(name);
-        });
-        println!("the move refused a write: {}", runtime.block_on(writes));
-        acknowledged
-    });
-    eventually("writes go on", || (items(&cluster, "").len() > 50).then_some(()));
-    let data = cluster.data.to_str().unwrap().to_owned();
-    let place = ["--store-endpoints", "127.0.0.1:2379", "--store-prefix", "mtest/", "--data-dir", &data];
-    let move_to = |cluster: &Cluster, to| both(&cluster.store(&[&["move", "--to", to], &place[..]].concat()));
-
-    let moved = move_to(&cluster, "tikv");
-    assert!(moved.contains("moved revision"), "{moved}");
-    let mut acknowledged = writing.join().unwrap();
-    assert!(acknowledged.len() > 50);
-    let answers = |cluster: &Cluster| {
-        eventually("the API answers", || {
-            cluster.kubectl(&["get", "--raw", "/readyz"]).status.success().then_some(())
-        });
-    };
-    answers(&cluster);
-    cluster.ok(&["create", "configmap", "in-tikv"]);
-    acknowledged.insert("in-tikv".to_owned());
-    assert!(acknowledged.is_subset(&names(&cluster)));
-    assert!(acknowledged.is_subset(&events_after(&cluster, &revision)), "a watch from before resumes");
-    let again = move_to(&cluster, "tikv");
-    assert!(again.contains("in TiKV already"), "{again}");
-    let running = move_to(&cluster, "embedded");
-    assert!(running.contains("stop all servers"), "{running}");
-
-    cluster.stop_server();
-    let back = move_to(&cluster, "embedded");
-    assert!(back.contains("moved revision"), "{back}");
-    drop(tikv);
-    cluster.start_server();
-    assert!(acknowledged.is_subset(&events_after(&cluster, &revision)), "a watch from before resumes again");
-    cluster.ok(&["create", "configmap", "back"]);
 }

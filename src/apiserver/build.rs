@@ -32,8 +32,8 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
     use k8s_openapi::api::{
         apps::v1 as apps, authentication::v1 as authentication, authorization::v1 as authorization,
         autoscaling::v1 as autoscaling, certificates::v1 as certificates, coordination::v1 as coordination,
-        core::v1 as core, discovery::v1 as discovery, events::v1 as events, policy::v1 as policy,
-        rbac::v1 as rbac,
+        core::v1 as core, discovery::v1 as discovery, events::v1 as events, networking::v1 as networking,
+        policy::v1 as policy, rbac::v1 as rbac, resource::v1 as resource, storage::v1 as storage,
     };
     use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 
@@ -50,6 +50,13 @@ fn kinds(generator: &mut SchemaGenerator) -> Vec<(String, Value)> {
         authorization::SelfSubjectAccessReview,
         authorization::SelfSubjectRulesReview,
         authorization::SubjectAccessReview,
+    );
+    add!(networking::IPAddress, networking::ServiceCIDR, storage::CSINode);
+    add!(
+        resource::DeviceClass,
+        resource::ResourceClaim,
+        resource::ResourceClaimTemplate,
+        resource::ResourceSlice,
     );
     add!(autoscaling::Scale, coordination::Lease, discovery::EndpointSlice, events::Event, policy::Eviction);
     add!(

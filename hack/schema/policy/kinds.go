@@ -9,6 +9,7 @@ import (
 	authenticationvalidation "k8s.io/kubernetes/pkg/apis/authentication/validation"
 	authorizationvalidation "k8s.io/kubernetes/pkg/apis/authorization/validation"
 	autoscalingvalidation "k8s.io/kubernetes/pkg/apis/autoscaling/validation"
+	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
 	"k8s.io/kubernetes/pkg/registry/apps/deployment"
 	"k8s.io/kubernetes/pkg/registry/apps/replicaset"
 	"k8s.io/kubernetes/pkg/registry/certificates/certificates"
@@ -24,10 +25,17 @@ import (
 	"k8s.io/kubernetes/pkg/registry/core/service"
 	"k8s.io/kubernetes/pkg/registry/core/serviceaccount"
 	"k8s.io/kubernetes/pkg/registry/discovery/endpointslice"
+	"k8s.io/kubernetes/pkg/registry/networking/ipaddress"
+	"k8s.io/kubernetes/pkg/registry/networking/servicecidr"
 	"k8s.io/kubernetes/pkg/registry/rbac/clusterrole"
 	"k8s.io/kubernetes/pkg/registry/rbac/clusterrolebinding"
 	"k8s.io/kubernetes/pkg/registry/rbac/role"
 	"k8s.io/kubernetes/pkg/registry/rbac/rolebinding"
+	"k8s.io/kubernetes/pkg/registry/resource/deviceclass"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaim"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceclaimtemplate"
+	"k8s.io/kubernetes/pkg/registry/resource/resourceslice"
+	"k8s.io/kubernetes/pkg/registry/storage/csinode"
 
 	// Every group that a fuzzer may make an object of.
 	_ "k8s.io/kubernetes/pkg/api/testing"
@@ -74,10 +82,18 @@ var kinds = map[schema.GroupVersionKind]kind{
 	v1("coordination.k8s.io", "Lease"):                    {strategy: lease.Strategy},
 	v1("discovery.k8s.io", "EndpointSlice"):               {strategy: endpointslice.Strategy},
 	v1("events.k8s.io", "Event"):                          {strategy: event.Strategy, attributes: event.GetAttrs},
+	v1("networking.k8s.io", "IPAddress"):                  {strategy: ipaddress.Strategy},
+	v1("networking.k8s.io", "ServiceCIDR"):                {strategy: servicecidr.Strategy, status: servicecidr.StatusStrategy},
 	v1("rbac.authorization.k8s.io", "ClusterRole"):        {strategy: clusterrole.Strategy},
 	v1("rbac.authorization.k8s.io", "ClusterRoleBinding"): {strategy: clusterrolebinding.Strategy},
 	v1("rbac.authorization.k8s.io", "Role"):               {strategy: role.Strategy},
 	v1("rbac.authorization.k8s.io", "RoleBinding"):        {strategy: rolebinding.Strategy},
+
+	v1("resource.k8s.io", "DeviceClass"):           {strategy: deviceclass.Strategy},
+	v1("resource.k8s.io", "ResourceClaim"):         {strategy: claims, status: resourceclaim.NewStatusStrategy(claims)},
+	v1("resource.k8s.io", "ResourceClaimTemplate"): {strategy: resourceclaimtemplate.NewStrategy(namespaces)},
+	v1("resource.k8s.io", "ResourceSlice"):         {strategy: resourceslice.Strategy, attributes: resourceslice.GetAttrs},
+	v1("storage.k8s.io", "CSINode"):                {strategy: csinode.Strategy},
 
 	v1("authentication.k8s.io", "SelfSubjectReview"):       {review: anything},
 	v1("authentication.k8s.io", "TokenRequest"):            review(authenticationvalidation.ValidateTokenRequest),
@@ -86,7 +102,9 @@ var kinds = map[schema.GroupVersionKind]kind{
 	v1("authorization.k8s.io", "SelfSubjectAccessReview"):  review(authorizationvalidation.ValidateSelfSubjectAccessReview),
 	v1("authorization.k8s.io", "SelfSubjectRulesReview"):   {review: anything},
 	v1("authorization.k8s.io", "SubjectAccessReview"):      review(authorizationvalidation.ValidateSubjectAccessReview),
-	v1("autoscaling", "Scale"):                             review(autoscalingvalidation.ValidateScale),
+	core("Binding"):            review(corevalidation.ValidatePodBinding),
+	v1("policy", "Eviction"):   {review: anything},
+	v1("autoscaling", "Scale"): review(autoscalingvalidation.ValidateScale),
 }
 
 func core(kind string) schema.GroupVersionKind { return v1("", kind) }

@@ -100,7 +100,9 @@ impl Cluster {
         let started = Instant::now();
         let server = machine
             .command(&binary()?)
-            .args(["server", "--node-name", "bench", "--data-dir"])
+            .args(["server", "--node-name", "bench", "--image-gc-high-threshold=100"])
+            .arg("--eviction-hard=memory.available<50Mi,nodefs.available<64Mi,imagefs.available<64Mi")
+            .arg("--data-dir")
             .arg(&data)
             .args(options)
             .spawn()?;

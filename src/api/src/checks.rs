@@ -3,22 +3,24 @@
 //! Called by the kinds' validation with the value and its path (upstream: the small functions of
 //! `pkg/apis/core/validation` and `apimachinery/pkg/util/validation`). Rules about names as such are `machinery::names`'.
 
+mod conditions;
 mod go;
 mod metadata;
 mod network;
 mod same;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::{meta, names};
 use serde::Serialize;
 
+pub(crate) use conditions::conditions;
 pub(crate) use go::{in_order, internal};
-pub(crate) use metadata::{kube_finalizer, metadata, metadata_update};
+pub(crate) use metadata::{keep_metadata, kube_finalizer, metadata, metadata_update};
 pub(crate) use network::{
-    Cidr, cidr_warnings, dual_stack, endpoint_ip, ip_warnings, kept_cidr, kept_ip, legacy_cidr, legacy_ip,
-    parse_ip, strict_ip,
+    Cidr, cidr_warnings, dual_stack, endpoint_ip, interface_address, ip_warnings, kept_cidr, kept_ip,
+    legacy_cidr, legacy_ip, parse_ip, strict_cidr, strict_ip,
 };
 pub(crate) use same::{same, same_map};
 
@@ -60,6 +62,20 @@ pub(crate) fn reference(value: &str, path: &Path) -> ErrorList {
 /// As [`reference()`], with an answer of its own for an empty name.
 pub(crate) fn required_reference(value: &str, path: &Path) -> ErrorList {
     if value.is_empty() { vec![Error::required(path, "")] } else { reference(value, path) }
+}
+
+/// The name of a storage or device driver (upstream: `ValidateCSIDriverName`).
+pub(crate) fn driver_name(value: &str, path: &Path) -> ErrorList {
+    const MAX: usize = 63;
+    if value.is_empty() {
+        return vec![Error::required(path, "")];
+    }
+    let mut errors = ErrorList::new();
+    if value.len() > MAX {
+        errors.push(Error::too_long(path, MAX));
+    }
+    errors.extend(each(path, value, names::dns1123_subdomain(&value.to_lowercase())));
+    errors
 }
 
 /// A TCP, UDP or SCTP port.
@@ -124,6 +140,32 @@ pub(crate) fn descending_path(value: &str, path: &Path) -> ErrorList {
         errors.push(Error::invalid(path, value, "must be a relative path"));
     }
     errors.extend(no_backsteps(value, path));
+    errors
+}
+
+/// What a template's metadata hands on to the objects made from it: labels and annotations, and nothing else (upstream:
+/// `ValidateTemplateObjectMeta`).
+pub(crate) fn template_metadata(metadata: &ObjectMeta, path: &Path) -> ErrorList {
+    let mut errors = meta::validate_annotations(metadata.annotations.as_ref(), &path.child("annotations"));
+    errors.extend(meta::validate_labels(metadata.labels.as_ref(), &path.child("labels")));
+    let has = |value: &Option<String>| !text(value).is_empty();
+    let unfit = [
+        ("name", has(&metadata.name)),
+        ("generateName", has(&metadata.generate_name)),
+        ("namespace", has(&metadata.namespace)),
+        ("selfLink", has(&metadata.self_link)),
+        ("uID", has(&metadata.uid)),
+        ("resourceVersion", has(&metadata.resource_version)),
+        ("generation", metadata.generation.unwrap_or_default() != 0),
+        ("creationTimestamp", metadata.creation_timestamp.is_some()),
+        ("deletionTimestamp", metadata.deletion_timestamp.is_some()),
+        ("deletionGracePeriodSeconds", metadata.deletion_grace_period_seconds.is_some()),
+        ("ownerReferences", metadata.owner_references.is_some()),
+        ("finalizers", metadata.finalizers.is_some()),
+        ("managedFields", metadata.managed_fields.is_some()),
+    ];
+    let unfit = unfit.into_iter().filter(|(_, is_set)| *is_set);
+    errors.extend(unfit.map(|(name, _)| Error::forbidden(&path.child(name), "cannot be set")));
     errors
 }
 

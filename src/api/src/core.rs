@@ -1,5 +1,6 @@
 //! The core group.
 
+mod binding;
 mod config_map;
 mod data;
 mod endpoints;
@@ -8,7 +9,7 @@ pub(crate) mod namespace;
 mod node;
 pub(crate) mod pod;
 mod pod_template;
-mod resources;
+pub(crate) mod resources;
 mod secret;
 mod service;
 mod service_account;
@@ -31,4 +32,9 @@ pub(crate) fn kinds() -> Vec<Descriptor> {
         Descriptor::of::<v1::ServiceAccount>(),
         Descriptor::of::<v1::Service>(),
     ]
+}
+
+/// Kinds that are only bodies of subresources.
+pub(crate) fn bodies() -> Vec<Descriptor> {
+    vec![Descriptor::of::<v1::Binding>()]
 }

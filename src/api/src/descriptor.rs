@@ -15,7 +15,7 @@ use machinery::gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionRes
 use machinery::json::{self, Tree};
 use machinery::meta;
 use machinery::schema::{self, Type};
-use machinery::table::Column;
+use machinery::table::{Column, Row};
 
 use crate::attributes::{self, Attributes};
 use crate::error::Error;
@@ -63,6 +63,8 @@ pub struct Descriptor {
     pub default_propagation: Propagation,
     /// Group and kind under which refusals name objects: the stored form's.
     pub refused_as: GroupKind,
+    /// Group, version and kind of the stored form.
+    pub stored_as: GroupVersionKind,
     fields: &'static [Selectable],
     field_aliases: &'static [(&'static str, &'static str)],
     hooks: Arc<dyn Hooks>,
@@ -90,6 +92,7 @@ impl Descriptor {
             schema: schema_of(&gvk),
             storage_schema: schema_of(&T::storage_kind()),
             refused_as: T::storage_kind().group_kind(),
+            stored_as: T::storage_kind(),
             allow_create_on_update: T::ALLOW_CREATE_ON_UPDATE,
             allow_unconditional_update: T::ALLOW_UNCONDITIONAL_UPDATE,
             returns_deleted: T::RETURNS_DELETED,
@@ -145,6 +148,11 @@ impl Descriptor {
     /// Clears what users may not set on creation and sets what the server owns.
     pub fn prepare_for_create(&self, object: &mut Object, cx: &Context) {
         self.hooks.prepare_for_create(object, cx);
+    }
+
+    /// Errors for which nothing is allocated to the object; they are found again by its validation.
+    pub fn validate_allocation(&self, new: &Object, old: Option<&Object>) -> ErrorList {
+        self.hooks.validate_allocation(new, old)
     }
 
     /// Errors of a new object. A review, which is only answered, needs no name. What every object's metadata must be is
@@ -204,6 +212,19 @@ impl Descriptor {
         errors
     }
 
+    /// Restores what adding containers for debugging may not touch.
+    pub fn prepare_for_ephemeral_containers_update(&self, new: &mut Object, old: &Object, cx: &Context) {
+        new.meta_mut().generation = old.meta().generation;
+        self.hooks.prepare_for_ephemeral_containers_update(new, old, cx);
+    }
+
+    /// Errors of adding containers for debugging: what every object's metadata must be, then what the kind says.
+    pub fn validate_ephemeral_containers_update(&self, new: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate_meta_update(new, old);
+        errors.extend(self.hooks.validate_ephemeral_containers_update(new, old));
+        errors
+    }
+
     /// Warnings about a valid object; `old` is what an update replaces.
     pub fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         self.hooks.warnings(object, old)
@@ -257,7 +278,7 @@ impl Descriptor {
                 "\"{label}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             )
         } else {
-            format!("field label not supported: {label}")
+            self.hooks.unselectable(label)
         })
     }
 
@@ -271,12 +292,13 @@ impl Descriptor {
         self.hooks.columns()
     }
 
-    /// The cells of one object, one per column.
+    /// The row of one object.
     ///
     /// # Errors
     /// As [`Descriptor::decode_stored`].
-    pub fn row(&self, stored: &[u8], now: Timestamp) -> Result<Vec<serde_json::Value>, Error> {
-        Ok(self.row_of(&self.decode_stored(stored)?, now))
+    pub fn row(&self, stored: &[u8], now: Timestamp) -> Result<Row, Error> {
+        let object = self.decode_stored(stored)?;
+        Ok(Row { cells: self.row_of(&object, now), conditions: self.hooks.row_conditions(&object) })
     }
 
     /// The cells of one decoded object.
@@ -308,7 +330,8 @@ impl Descriptor {
         )
     }
 
-    fn validate_meta_update(&self, new: &Object, old: &Object) -> ErrorList {
+    /// Errors of what every object's metadata must be after an update.
+    pub fn validate_meta_update(&self, new: &Object, old: &Object) -> ErrorList {
         let mut errors = self.validate_meta(new);
         errors.extend(meta::validate_object_meta_update(new.meta(), old.meta(), &Path::new("metadata")));
         errors

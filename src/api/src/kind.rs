@@ -12,7 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use machinery::field::ErrorList;
 use machinery::gvk::GroupVersionKind;
 use machinery::json::{self, Tree};
-use machinery::table::Column;
+use machinery::table::{Column, RowCondition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +34,8 @@ pub enum Subresource {
     Scale,
     /// `…/approval`: the object, of which only the conditions that approve or deny it may change.
     Approval,
+    /// `…/ephemeralcontainers`: the object, to which only containers for debugging may be added.
+    EphemeralContainers,
 }
 
 /// What happens to dependents when a delete names no propagation policy.
@@ -135,6 +137,11 @@ pub trait Kind:
         Self::FIELDS.iter().any(|field| field.name == label)
     }
 
+    /// Why requests may not select by a field, where the kind has some that they may select by.
+    fn unselectable(label: &str) -> String {
+        format!("field label not supported: {label}")
+    }
+
     /// Messages about a name (with `prefix`: about a `generateName`).
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         crate::names::subdomain(name, prefix)
@@ -215,9 +222,22 @@ pub trait Kind:
         checks::metadata_update(self, old)
     }
 
+    /// Restores what adding containers for debugging may not touch.
+    fn prepare_for_ephemeral_containers_update(&mut self, _old: &Self, _cx: &Context) {}
+
+    /// Errors of adding containers for debugging, `metadata` included.
+    fn validate_ephemeral_containers_update(&self, old: &Self) -> ErrorList {
+        checks::metadata_update(self, old)
+    }
+
     /// Columns of the kind's table.
     fn columns() -> Vec<Column> {
         vec![cells::name(), cells::age()]
+    }
+
+    /// Marks on the object's row.
+    fn row_conditions(&self) -> Vec<RowCondition> {
+        vec![]
     }
 
     /// One cell per column.

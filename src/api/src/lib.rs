@@ -23,8 +23,12 @@ mod error;
 mod events;
 mod kind;
 mod names;
+mod networking;
 mod object;
+mod policy;
 mod rbac;
+mod resource;
+mod storage;
 #[cfg(test)]
 mod testing;
 
@@ -46,12 +50,15 @@ pub fn builtin() -> Vec<Descriptor> {
         coordination::kinds(),
         discovery::kinds(),
         events::kinds(),
+        networking::kinds(),
         rbac::kinds(),
+        resource::kinds(),
+        storage::kinds(),
     ]
     .concat()
 }
 
-/// Kinds that are only bodies of subresources: Scale, TokenRequest.
+/// Kinds that are only bodies of subresources: Binding, Eviction, Scale, TokenRequest.
 pub fn bodies() -> Vec<Descriptor> {
-    [authentication::bodies(), autoscaling::bodies()].concat()
+    [authentication::bodies(), autoscaling::bodies(), core::bodies(), policy::bodies()].concat()
 }

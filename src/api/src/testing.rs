@@ -31,7 +31,7 @@ pub(crate) fn stored<T: Kind>(json: &str) -> T {
     object
 }
 
-fn texts(errors: &ErrorList) -> Vec<String> {
+pub(crate) fn texts(errors: &ErrorList) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 

@@ -7,6 +7,7 @@ mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
 mod default_toleration_seconds;
+mod device_access;
 mod namespace_lifecycle;
 mod node_restriction;
 mod owner_references;
@@ -96,7 +97,7 @@ pub(crate) trait Plugin: Send + Sync {
     }
 }
 
-/// The plugins, in upstream's order; the last two are no plugins upstream but run at the same place.
+/// The plugins, in upstream's order; the last three are no plugins upstream but run at the same place.
 pub(crate) fn plugins() -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(namespace_lifecycle::NamespaceLifecycle),
@@ -110,6 +111,7 @@ pub(crate) fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(certificate_approval::CertificateApproval),
         Box::new(certificate_signing::CertificateSigning),
         Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
+        Box::new(device_access::DeviceAccess),
         Box::new(ServiceAddresses),
         Box::new(Escalation),
     ]

@@ -1,5 +1,5 @@
-//! What every cluster has from its first moment: the system namespaces, the default roles and bindings, and the service
-//! `default/kubernetes`, whose endpoint is this server.
+//! What every cluster has from its first moment: the system namespaces, the default roles and bindings, the range of service
+//! addresses, and the service `default/kubernetes`, whose endpoint is this server.
 //!
 //! Written through the ordinary write path as `system:apiserver`, all at once, so that the store commits them in a few
 //! groups; what is there already is repaired, not replaced. The namespaces and the service are looked after for as long as
@@ -12,13 +12,9 @@ use std::time::Duration;
 use api::{Kind, Object};
 use futures::future::try_join_all;
 use http::Request;
-use k8s_openapi::api::core::v1::{
-    EndpointAddress, EndpointPort, EndpointSubset, Endpoints, Namespace, Service, ServicePort, ServiceSpec,
-};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointPort as SlicePort, EndpointSlice,
-};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::{Namespace, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::networking::v1::{ServiceCIDR, ServiceCIDRSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use machinery::Status;
 use tokio::time::sleep;
@@ -33,6 +29,8 @@ use crate::special::service_addresses::Addresses;
 use crate::user::{MASTERS, User};
 use crate::verbs::options::{FieldValidation, WriteOptions};
 use crate::write::{Intent, Source, View, write};
+
+pub mod endpoints;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 const PORT: i32 = 443;
@@ -52,10 +50,12 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Error> {
         },
         async {
             kubernetes(server, true).await?;
+            range(server).await?;
             server.health.service.store(true, Ordering::Release);
             Ok(())
         },
     )?;
+    server.addresses.repair().await;
     tokio::spawn(aggregated::follow(server.clone()));
     tokio::spawn(keep(server.clone()));
     Ok(())
@@ -69,7 +69,10 @@ async fn keep(server: Arc<Server>) {
             () = server.draining.cancelled() => return,
             () = sleep(INTERVAL) => {}
         }
-        for outcome in [namespaces(&server).await, kubernetes(&server, false).await] {
+        if server.store.orders_writes() {
+            server.addresses.repair().await;
+        }
+        for outcome in [namespaces(&server).await, kubernetes(&server, false).await, range(&server).await] {
             if let Err(error) = outcome {
                 tracing::warn!(%error, "what every cluster has is not all there, will be tried again");
             }
@@ -93,14 +96,22 @@ fn metadata(namespace: &str, name: &str) -> ObjectMeta {
     }
 }
 
-/// The service by which pods reach this server, its endpoints and their slice. Endpoints that are there are led here at the
-/// start alone: where several servers share a store, each would undo what the others write.
+/// The service by which pods reach this server, its endpoints and their slice. Where several servers share a store, whoever
+/// puts this one together keeps the endpoints. Those that are there are led here at the start alone: an administrator may
+/// lead them elsewhere.
 async fn kubernetes(server: &Arc<Server>, starts: bool) -> Result<(), Error> {
-    let (service, endpoints, slice) = (service(server), endpoints(server), slice(server));
-    tokio::try_join!(
-        ensure(server, service, |present, wanted| replace(&mut present.spec, &wanted.spec, |a, b| {
+    let service = service(server);
+    ensure(server, service, |present, wanted| {
+        replace(&mut present.spec, &wanted.spec, |a, b| {
             a.as_ref().and_then(|a| a.ports.clone()) == b.as_ref().and_then(|b| b.ports.clone())
-        })),
+        })
+    })
+    .await?;
+    if server.is_one_of_several {
+        return Ok(());
+    }
+    let (endpoints, slice) = (endpoints::endpoints(server.advertise), endpoints::slice(server.advertise));
+    tokio::try_join!(
         ensure(server, endpoints, |present, wanted| {
             starts && replace(&mut present.subsets, &wanted.subsets, |a, b| a == b)
         }),
@@ -113,6 +124,53 @@ async fn kubernetes(server: &Arc<Server>, starts: bool) -> Result<(), Error> {
         }),
     )?;
     Ok(())
+}
+
+/// The range of service addresses, and that it is ready (upstream: `pkg/controlplane/controller/defaultservicecidr`). A range
+/// that is there and differs is left as it is; addresses are taken from the one that the server was started with.
+async fn range(server: &Arc<Server>) -> Result<(), Error> {
+    let mut metadata = metadata("", NAME);
+    metadata.finalizers = Some(vec!["networking.k8s.io/service-cidr-finalizer".to_owned()]);
+    let cidrs = vec![server.service_cidr.trunc().to_string()];
+    let spec = Some(ServiceCIDRSpec { cidrs: Some(cidrs.clone()) });
+    ensure(server, ServiceCIDR { metadata, spec, status: None }, |_, _| false).await?;
+    let kind = server.registry.of::<ServiceCIDR>();
+    let stored = server.store.get(&crate::verbs::key(kind, "", NAME));
+    let Some(entry) = stored else { return Ok(()) };
+    let unreadable = |error: api::Error| failed("servicecidrs kubernetes", Status::internal(error));
+    let present = kind.decode_stored(&entry.bytes).map_err(unreadable)?;
+    let is_unready =
+        present.downcast_ref::<ServiceCIDR>().is_some_and(|range| lacks_readiness(range, &cidrs));
+    if !is_unready {
+        return Ok(());
+    }
+    let changed = change_status::<ServiceCIDR>(server, NAME, |range| {
+        if lacks_readiness(range, &cidrs) {
+            let conditions = range.status.get_or_insert_default().conditions.get_or_insert_default();
+            conditions.push(ready());
+        }
+    });
+    changed.await.map_err(|status| failed("servicecidrs kubernetes", status))
+}
+
+/// Whether nobody has said yet of this range, which is to be these blocks and is to stay, that it is ready.
+fn lacks_readiness(range: &ServiceCIDR, cidrs: &[String]) -> bool {
+    let blocks = range.spec.as_ref().and_then(|spec| spec.cidrs.as_deref()).unwrap_or_default();
+    let conditions =
+        range.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let is_told = conditions.iter().any(|condition| condition.type_ == "Ready");
+    blocks == cidrs && !is_told && range.metadata.deletion_timestamp.is_none()
+}
+
+fn ready() -> Condition {
+    Condition {
+        type_: "Ready".to_owned(),
+        status: "True".to_owned(),
+        message: "Kubernetes default Service CIDR is ready".to_owned(),
+        reason: String::new(),
+        last_transition_time: machinery::meta::now(),
+        observed_generation: None,
+    }
 }
 
 fn replace<T: Clone>(present: &mut T, wanted: &T, same: impl Fn(&T, &T) -> bool) -> bool {
@@ -147,43 +205,6 @@ fn service(server: &Server) -> Service {
     Service { metadata, spec: Some(spec), ..Service::default() }
 }
 
-fn endpoints(server: &Server) -> Endpoints {
-    let mut metadata = metadata("default", NAME);
-    metadata.labels =
-        Some([("endpointslice.kubernetes.io/skip-mirror".to_owned(), "true".to_owned())].into());
-    let address = EndpointAddress { ip: server.advertise.ip().to_string(), ..EndpointAddress::default() };
-    let port = EndpointPort {
-        name: Some("https".to_owned()),
-        port: server.advertise.port().into(),
-        protocol: Some("TCP".to_owned()),
-        app_protocol: None,
-    };
-    let subset =
-        EndpointSubset { addresses: Some(vec![address]), ports: Some(vec![port]), not_ready_addresses: None };
-    Endpoints { metadata, subsets: Some(vec![subset]) }
-}
-
-fn slice(server: &Server) -> EndpointSlice {
-    let mut metadata = metadata("default", NAME);
-    metadata.labels = Some([("kubernetes.io/service-name".to_owned(), NAME.to_owned())].into());
-    let ip = server.advertise.ip();
-    EndpointSlice {
-        metadata,
-        address_type: if ip.is_ipv4() { "IPv4" } else { "IPv6" }.to_owned(),
-        endpoints: Some(vec![Endpoint {
-            addresses: vec![ip.to_string()],
-            conditions: Some(EndpointConditions { ready: Some(true), ..EndpointConditions::default() }),
-            ..Endpoint::default()
-        }]),
-        ports: Some(vec![SlicePort {
-            name: Some("https".to_owned()),
-            port: Some(server.advertise.port().into()),
-            protocol: Some("TCP".to_owned()),
-            app_protocol: None,
-        }]),
-    }
-}
-
 /// Makes sure that an object is there; `repair` changes one that is, and says whether it did.
 pub(crate) async fn ensure<T: Kind>(
     server: &Arc<Server>,
@@ -196,7 +217,8 @@ pub(crate) async fn ensure<T: Kind>(
     let shown = || format!("{} {name}", kind.resource.resource);
     let key = crate::verbs::key(&kind, &namespace, &name);
     let Some(entry) = server.store.get(&key) else {
-        let created = own(server, &kind, &namespace, &name, Source::Own(Object::new(wanted))).await;
+        let created =
+            own(server, &kind, &namespace, &name, Source::Own(Object::new(wanted)), View::Main).await;
         return match created {
             Err(status) if status.reason() != "AlreadyExists" => Err(failed(&shown(), status)),
             Ok(()) | Err(_) => Ok(()),
@@ -232,7 +254,21 @@ pub(crate) async fn change<T: Kind>(
         change(object.downcast_mut::<T>().expect("stored under the kind's own resource"));
         Ok(())
     }));
-    own(server, &kind, namespace, name, source).await
+    own(server, &kind, namespace, name, source, View::Main).await
+}
+
+/// Changes the status of an object that is there and in no namespace.
+async fn change_status<T: Kind>(
+    server: &Arc<Server>,
+    name: &str,
+    change: impl Fn(&mut T) + Send + Sync,
+) -> Result<(), Status> {
+    let kind = server.registry.of::<T>().clone();
+    let source = Source::Change(Box::new(move |object| {
+        change(object.downcast_mut::<T>().expect("stored under the kind's own resource"));
+        Ok(())
+    }));
+    own(server, &kind, "", name, source, View::Status).await
 }
 
 /// A write of the server's own.
@@ -242,6 +278,7 @@ async fn own(
     namespace: &str,
     name: &str,
     source: Source<'_>,
+    view: View,
 ) -> Result<(), Status> {
     let (parts, ()) = Request::new(()).into_parts();
     let user = Arc::new(User::new("system:apiserver", &[MASTERS]));
@@ -250,8 +287,8 @@ async fn own(
     let intent = Intent {
         call: &call,
         kind,
-        subresource: "",
-        view: View::Main,
+        subresource: if view == View::Status { "status" } else { "" },
+        view,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         generated: 0,

@@ -14,7 +14,7 @@ mod trace;
 
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use machinery::Status;
 
 use crate::body::Body;
@@ -41,7 +41,10 @@ async fn stages(
 ) -> Result<Response<Body>, Status> {
     let (mut parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query());
-    let info = RequestInfo::new(&parts.method, &parts.uri, &query)?;
+    let info = match RequestInfo::new(&parts.method, &parts.uri, &query) {
+        Ok(info) => info,
+        Err(why) => return Ok(undescribed(parts.uri.path(), &why)),
+    };
     let deadline = deadline::of(&info, &query)?;
     deadline::within(deadline, async {
         let user = authenticate::user(&server, &parts)?;
@@ -52,4 +55,10 @@ async fn stages(
         dispatch::dispatch(call, body).await.map(|answer| place.keep(answer))
     })
     .await
+}
+
+/// What upstream's filter answers to a path that it cannot make out, before there is anything of the API.
+fn undescribed(path: &str, why: &str) -> Response<Body> {
+    let text = format!("Internal Server Error: {path:?}: failed to create RequestInfo: {why}\n");
+    negotiate::text(StatusCode::INTERNAL_SERVER_ERROR, text)
 }

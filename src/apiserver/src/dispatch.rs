@@ -21,8 +21,14 @@ pub(crate) async fn dispatch(call: Call, body: Body) -> Result<Response<Body>, S
             None => path(&call),
         };
     }
-    catch_up(&call).await?;
     let info = &call.info;
+    if info.version.is_empty() || info.path.starts_with("//") {
+        return Ok(negotiate::page_not_found());
+    }
+    if info.verb_in_path && !is_watched(&call) {
+        return Err(Status::page_not_found());
+    }
+    catch_up(&call).await?;
     if let Some(handler) = special::find(info)? {
         return handler(call, body).await;
     }
@@ -60,6 +66,14 @@ async fn catch_up(call: &Call) -> Result<(), Status> {
         tracing::warn!(%error, "catching up with the other servers");
         Status::service_unavailable("the server cannot reach its store")
     })
+}
+
+/// Whether there is a path with `watch` in it for what the request names: not for subresources, nor for what is never
+/// stored.
+fn is_watched(call: &Call) -> bool {
+    let info = &call.info;
+    let kind = call.server.registry.find(&info.group, &info.version, &info.resource);
+    info.subresource.is_empty() && kind.is_none_or(|kind| kind.verbs.iter().any(|verb| verb == "watch"))
 }
 
 fn is_read(call: &Call) -> bool {

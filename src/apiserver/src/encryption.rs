@@ -10,11 +10,13 @@ mod cipher;
 mod config;
 mod follow;
 mod kms;
+mod metrics;
 mod validate;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use machinery::Status;
@@ -23,6 +25,7 @@ use store::{Entry, Key, Opened, Seal, Sealed, Sealing, Snapshot};
 
 use chain::Chain;
 use kms::Plugin;
+use metrics::Way;
 
 /// Why a configuration cannot be used; upstream's sentences.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +142,12 @@ impl Seal for Encryption {
         let rules = self.rules();
         match rules.chain(key) {
             None => Ok(None),
-            Some(chain) => chain.seal(key.as_str().as_bytes(), object),
+            Some(chain) => {
+                let began = Instant::now();
+                let sealed = chain.seal(key.as_str().as_bytes(), object);
+                metrics::transformed(key, Way::ToStorage, chain.writes(), began.elapsed(), sealed.is_ok());
+                sealed
+            }
         }
     }
 
@@ -152,7 +160,12 @@ impl Seal for Encryption {
         match rules.chain(key) {
             None if stored.starts_with(chain::ENCRYPTED) => Err(chain::UNEXPECTED.to_owned()),
             None => Ok(Opened { object: stored, by: None }),
-            Some(chain) => chain.open(key.as_str().as_bytes(), stored),
+            Some(chain) => {
+                let (began, prefix) = (Instant::now(), chain.reads(&stored));
+                let opened = chain.open(key.as_str().as_bytes(), stored);
+                metrics::transformed(key, Way::FromStorage, prefix, began.elapsed(), opened.is_ok());
+                opened
+            }
         }
     }
 }

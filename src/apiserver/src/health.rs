@@ -2,13 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Response, StatusCode};
+use http::Response;
 use machinery::Status;
 
 use crate::body::Body;
 use crate::call::Call;
 use crate::negotiate;
 use crate::server::Server;
+
+mod report;
+
+pub use report::{Outcome, report, report_one};
 
 /// What start-up has reached.
 #[derive(Debug, Default)]
@@ -51,55 +55,17 @@ pub(crate) fn answer(call: &Call, path: &[&str]) -> Result<Response<Body>, Statu
     let endpoint = path.first().copied().unwrap_or_default();
     let shutdown = (endpoint == "readyz").then_some(SHUTDOWN);
     let has_plugins = call.server.encryption.has_health();
-    let checks = CHECKS.into_iter().filter(|(name, _)| *name != KMS || has_plugins).chain(shutdown);
+    let mut checks = CHECKS.into_iter().filter(|(name, _)| *name != KMS || has_plugins).chain(shutdown);
     let wanted = path[1..].join("/");
     if wanted.is_empty() {
-        return Ok(all(call, endpoint, checks));
+        let outcomes = checks.map(|(name, check)| (name, check(&call.server)));
+        let (excluded, verbose) = (call.query.all("exclude").collect(), call.query.get("verbose").is_some());
+        let (code, text) = report(endpoint, outcomes, excluded, verbose);
+        return Ok(negotiate::text(code, text));
     }
-    let Some((_, check)) = checks.into_iter().find(|(name, _)| *name == wanted) else {
+    let Some((_, check)) = checks.find(|(name, _)| *name == wanted) else {
         return Ok(negotiate::page_not_found());
     };
-    Ok(match check(&call.server) {
-        Ok(()) => negotiate::text(StatusCode::OK, "ok"),
-        Err(why) => {
-            negotiate::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
-        }
-    })
-}
-
-fn all(call: &Call, endpoint: &str, checks: impl Iterator<Item = Check>) -> Response<Body> {
-    let mut excluded: Vec<&str> = call.query.all("exclude").collect();
-    let mut report = String::new();
-    let mut failed = Vec::new();
-    for (name, check) in checks {
-        if let Some(at) = excluded.iter().position(|own| *own == name) {
-            excluded.remove(at);
-            report.push_str(&format!("[+]{name} excluded: ok\n"));
-            continue;
-        }
-        match check(&call.server) {
-            Ok(()) => report.push_str(&format!("[+]{name} ok\n")),
-            Err(why) => {
-                tracing::info!(check = name, why, "{endpoint} check failed");
-                report.push_str(&format!("[-]{name} failed: reason withheld\n"));
-                failed.push(name);
-            }
-        }
-    }
-    if !excluded.is_empty() {
-        let names: Vec<String> = excluded.iter().map(|name| format!("{name:?}")).collect();
-        report.push_str(&format!(
-            "warn: some health checks cannot be excluded: no matches for {}\n",
-            names.join(", ")
-        ));
-    }
-    if !failed.is_empty() {
-        report.push_str(&format!("{endpoint} check failed\n"));
-        return negotiate::text(StatusCode::INTERNAL_SERVER_ERROR, report);
-    }
-    if call.query.get("verbose").is_none() {
-        return negotiate::text(StatusCode::OK, "ok");
-    }
-    report.push_str(&format!("{endpoint} check passed\n"));
-    negotiate::text(StatusCode::OK, report)
+    let (code, text) = report_one(check(&call.server));
+    Ok(negotiate::text(code, text))
 }

@@ -8,14 +8,14 @@
 
 mod admission;
 mod body;
-mod bootstrap;
+pub mod bootstrap;
 mod call;
 mod chain;
 mod discovery;
 mod dispatch;
 mod encryption;
 mod event_expiry;
-mod health;
+pub mod health;
 mod in_process;
 mod kubelet_proxy;
 mod metrics;
@@ -51,6 +51,7 @@ pub use encryption::{Encryption, EncryptionError};
 pub use in_process::InProcess;
 pub use k8s_openapi::apimachinery::pkg::version::Info as VersionInfo;
 pub use operations::{Operation, Operations};
+pub use serve::peer::{Peer, PeerVerifier};
 pub use tls::{AnyServer, server_config};
 pub use user::User;
 
@@ -62,6 +63,9 @@ pub struct Config {
     pub store: store::Store,
     /// Where clients in the cluster reach this server: the endpoint of the service `default/kubernetes`.
     pub advertise: SocketAddr,
+    /// Whether other servers may share the store: then whoever puts this one together keeps the endpoints of
+    /// `default/kubernetes`, which are theirs, too.
+    pub is_one_of_several: bool,
     /// Where service addresses are taken from.
     pub service_cidr: IpNet,
     /// How service account tokens are signed and verified.

@@ -1,4 +1,5 @@
-//! `/metrics`: what the store tells about itself, in Prometheus' text format.
+//! `/metrics`: what the store tells about itself, and what else this process measures (where controllers and scheduler run in
+//! it: theirs), in Prometheus' text format.
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
@@ -16,8 +17,9 @@ pub(crate) const PATH: &str = "/metrics";
 pub(crate) async fn answer(call: &Call) -> Result<Response<Body>, Status> {
     let encoder = TextEncoder::new();
     let mut text = Vec::new();
-    let encoded = encoder.encode(&call.server.store.metrics().await, &mut text);
-    encoded.map_err(Status::internal)?;
+    for families in [call.server.store.metrics().await, prometheus::gather()] {
+        encoder.encode(&families, &mut text).map_err(Status::internal)?;
+    }
     let mut response = negotiate::text(StatusCode::OK, text);
     response
         .headers_mut()

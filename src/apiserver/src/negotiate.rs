@@ -164,6 +164,11 @@ pub(crate) fn in_encoding(status: &Status, encoding: Encoding) -> (Bytes, Encodi
 pub(crate) fn check_route(call: &Call) -> Result<(), Status> {
     let streams = if matches!(&*call.info.verb, "list" | "watch") { &accept::STREAMS[..] } else { &[] };
     let served: Vec<&str> = [JSON, YAML, PROTOBUF].iter().chain(streams).copied().collect();
+    check_served(call, &served)
+}
+
+/// The same where only these media types are served.
+pub(crate) fn check_served(call: &Call, served: &[&str]) -> Result<(), Status> {
     let ranges = call.accept().split(',').map(|range| range.split(';').next().unwrap_or_default().trim());
     if call.accept().is_empty() || ranges.into_iter().any(|range| range == "*/*" || served.contains(&range)) {
         return Ok(());
@@ -227,7 +232,9 @@ fn encoded(json: Bytes, encoding: Encoding) -> (Bytes, Encoding) {
 fn in_protobuf(json: &[u8]) -> Option<Bytes> {
     let tree = json::parse(json).expect("the server writes only valid JSON").tree;
     let text = |name: &str| tree.get(name).and_then(json::Tree::as_str);
-    let kind = gvk::GroupVersion::parse(text("apiVersion")?).ok()?.with_kind(text("kind")?);
+    // The plain discovery documents say no version.
+    let version = text("apiVersion").unwrap_or("v1");
+    let kind = gvk::GroupVersion::parse(version).ok()?.with_kind(text("kind")?);
     let of = schema::of(&kind).filter(|of| protobuf::has_form(of))?;
     Some(protobuf::encode(&tree, of, &kind).into())
 }

@@ -6,7 +6,6 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use api::Descriptor;
-use machinery::gvk::GroupVersionKind;
 use store::{Attributes, Extract, Key};
 
 /// The kinds served.
@@ -50,11 +49,6 @@ impl Registry {
         self.bodies.iter().find(|body| body.gvk.kind == kind).expect("asked only for bodies that are served")
     }
 
-    /// Whether a kind is served (in some version of its own group).
-    pub(crate) fn has_kind(&self, gvk: &GroupVersionKind) -> bool {
-        self.kinds.iter().chain(self.bodies.iter()).any(|kind| kind.gvk == *gvk)
-    }
-
     /// What the store remembers of each object. An object that cannot be read has no attributes: it is logged, and
     /// selectors do not find it.
     pub(crate) fn extract(&self) -> Arc<Extract> {
@@ -71,8 +65,8 @@ impl Registry {
             let kind = &kinds[at];
             match kind.attributes(bytes) {
                 Ok(found) => Attributes {
-                    labels: boxed(found.labels),
-                    fields: boxed(found.fields),
+                    labels: boxed(found.labels.into_iter()),
+                    fields: boxed(found.fields.into_iter().filter(|(name, _)| !is_in_key(name))),
                     uid: found.uid.into(),
                 },
                 Err(error) => {
@@ -84,6 +78,11 @@ impl Registry {
     }
 }
 
-fn boxed(pairs: Vec<(String, String)>) -> Box<[(Box<str>, Box<str>)]> {
-    pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+/// Whether a field says what the entry's key says, too: memory that every object would take twice.
+fn is_in_key(field: &str) -> bool {
+    matches!(field, "metadata.name" | "metadata.namespace")
+}
+
+fn boxed(pairs: impl Iterator<Item = (String, String)>) -> Box<[(Box<str>, Box<str>)]> {
+    pairs.map(|(key, value)| (key.into(), value.into())).collect()
 }

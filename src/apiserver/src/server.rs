@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use k8s_openapi::api::networking::v1::IPAddress;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use store::{Range, Store};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,7 @@ pub(crate) struct Server {
     pub(crate) encryption: Arc<Encryption>,
     pub(crate) version: VersionInfo,
     pub(crate) advertise: std::net::SocketAddr,
+    pub(crate) is_one_of_several: bool,
     pub(crate) service_cidr: IpNet,
     /// Cancelled when the server drains: watches end.
     pub(crate) draining: CancellationToken,
@@ -54,6 +56,7 @@ impl Server {
         let Config {
             store,
             advertise,
+            is_one_of_several,
             service_cidr,
             service_account,
             client_ca,
@@ -72,7 +75,7 @@ impl Server {
             tokens: Tokens::new(&service_account)?,
             peers: PeerVerifier::new(&client_ca)?,
             admission: admission::plugins(),
-            addresses: Addresses::new(store.clone(), service_cidr),
+            addresses: Addresses::new(store.clone(), service_cidr, registry.of::<IPAddress>().clone()),
             kubelets: Kubelets::new(&kubelet_client)?,
             health: Health::default(),
             forms: Forms::default(),
@@ -84,6 +87,7 @@ impl Server {
             store,
             version,
             advertise,
+            is_one_of_several,
             service_cidr,
         })
     }

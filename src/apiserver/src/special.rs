@@ -4,6 +4,7 @@
 //! few kinds need in the plain paths (a namespace's own finalizers) is asked for at the end of this file.
 
 mod binding;
+mod conditions;
 mod eviction;
 mod exec;
 mod finalize;
@@ -19,8 +20,9 @@ mod token;
 use api::{Descriptor, Object, Subresource};
 use futures::future::BoxFuture;
 use http::Response;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Service};
 use machinery::Status;
+use machinery::field::ErrorList;
 use machinery::gvk::GroupVersionKind;
 
 use crate::body::Body;
@@ -173,6 +175,9 @@ pub(crate) fn subresources(kind: &Descriptor) -> Vec<Listed> {
     let plain = kind.subresources.iter().map(|subresource| match subresource {
         Subresource::Status => listed(kind, "status", kind.gvk.clone(), &["get", "patch", "update"]),
         Subresource::Approval => listed(kind, "approval", kind.gvk.clone(), &["get", "patch", "update"]),
+        Subresource::EphemeralContainers => {
+            listed(kind, "ephemeralcontainers", kind.gvk.clone(), &["get", "patch", "update"])
+        }
         Subresource::Scale => {
             let scale = GroupVersionKind::new("autoscaling", "v1", "Scale");
             listed(kind, "scale", scale, &["get", "patch", "update"])
@@ -190,6 +195,7 @@ pub(crate) fn subresources(kind: &Descriptor) -> Vec<Listed> {
             singular: "binding".to_owned(),
             namespaced: true,
             kind: gvk(special),
+            storage: gvk(special),
             verbs: special.verbs.iter().map(|verb| (*verb).to_owned()).collect(),
             short_names: Vec::new(),
             categories: Vec::new(),
@@ -209,6 +215,7 @@ fn listed(of: &Descriptor, subresource: &str, kind: GroupVersionKind, verbs: &[&
         name: format!("{}/{subresource}", of.resource.resource),
         singular: String::new(),
         namespaced: of.namespaced,
+        storage: kind.clone(),
         kind,
         verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
         short_names: Vec::new(),
@@ -217,12 +224,43 @@ fn listed(of: &Descriptor, subresource: &str, kind: GroupVersionKind, verbs: &[&
     }
 }
 
+/// Puts back what `namespaces/finalize` may not touch: the status.
+pub(crate) fn prepare_to_finalize(new: &mut Object, old: &Object) {
+    if let (Some(new), Some(old)) = (new.downcast_mut::<Namespace>(), old.downcast_ref::<Namespace>()) {
+        new.status.clone_from(&old.status);
+    }
+}
+
+/// Errors of what `namespaces/finalize` would leave.
+pub(crate) fn validate_finalized(kind: &Descriptor, new: &Object, old: &Object) -> ErrorList {
+    let mut errors = kind.validate_meta_update(new, old);
+    if let (Some(new), Some(old)) = (new.downcast_ref::<Namespace>(), old.downcast_ref::<Namespace>()) {
+        errors.extend(api::validate_finalize(new, old));
+    }
+    errors
+}
+
+/// Whether a deletion begins as an update of its own, which tells preconditions that do not hold as updates do: upstream's
+/// namespaces are marked so.
+pub(crate) fn is_marked_by_update(object: &Object) -> bool {
+    object.downcast_ref::<Namespace>().is_some_and(|own| own.metadata.deletion_timestamp.is_none())
+}
+
 /// Whether nothing but the metadata's finalizers keeps an object that is being deleted: a namespace has finalizers in its
 /// spec too.
 pub(crate) fn is_finalized(object: &Object) -> bool {
     let Some(namespace) = object.downcast_ref::<Namespace>() else { return true };
     let finalizers = namespace.spec.as_ref().and_then(|spec| spec.finalizers.as_ref());
     finalizers.is_none_or(Vec::is_empty)
+}
+
+/// Takes away what upstream stores and does not show: a service that is only a name has a default that means nothing.
+pub(crate) fn as_shown(object: &mut Object) {
+    if let Some(spec) = object.downcast_mut::<Service>().and_then(|service| service.spec.as_mut())
+        && spec.type_.as_deref() == Some("ExternalName")
+    {
+        spec.internal_traffic_policy = None;
+    }
 }
 
 /// What a kind shows when its deletion begins: a namespace is terminating, without a grace period.

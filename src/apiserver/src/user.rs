@@ -42,12 +42,12 @@ impl User {
     }
 
     /// The user of a request that carries no credentials.
-    pub(crate) fn anonymous() -> User {
+    pub fn anonymous() -> User {
         User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..User::default() }
     }
 
     /// Whether the user is in `group`.
-    pub(crate) fn is_in(&self, group: &str) -> bool {
+    pub fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }
 

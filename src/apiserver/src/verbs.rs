@@ -14,6 +14,7 @@ pub(crate) mod selection;
 pub(crate) mod update;
 pub(crate) mod watch;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use api::{Descriptor, Subresource};
@@ -44,6 +45,7 @@ impl Target {
             "status" => Some(Subresource::Status),
             "scale" => Some(Subresource::Scale),
             "approval" => Some(Subresource::Approval),
+            "ephemeralcontainers" => Some(Subresource::EphemeralContainers),
             _ => return Err(Status::page_not_found()),
         };
         let is_namespace = kind.resource.group.is_empty() && kind.resource.resource == "namespaces";
@@ -127,10 +129,21 @@ pub(crate) fn respond(
     code: StatusCode,
     written: &Written,
 ) -> Result<Response<Body>, Status> {
-    let shaper = Shaper::new(target.kind.clone(), accept, target.call.now);
-    let bytes = match shaper.object(&written.bytes, true)? {
-        std::borrow::Cow::Borrowed(_) => written.bytes.clone(),
-        std::borrow::Cow::Owned(shaped) => Bytes::from(shaped),
+    respond_as(&target.kind, &target.call, accept, code, &written.bytes)
+}
+
+/// Answers with an object of a kind, of which these are the stored bytes.
+fn respond_as(
+    kind: &Arc<Descriptor>,
+    call: &Call,
+    accept: &Accept,
+    code: StatusCode,
+    stored: &Bytes,
+) -> Result<Response<Body>, Status> {
+    let shaper = Shaper::new(kind.clone(), accept, call.now);
+    let bytes = match shaper.object(stored, true)? {
+        Cow::Borrowed(_) => stored.clone(),
+        Cow::Owned(shaped) => Bytes::from(shaped),
     };
-    Ok(negotiate::shaped(&target.call, accept, code, bytes))
+    Ok(negotiate::shaped(call, accept, code, bytes))
 }

@@ -10,6 +10,7 @@ use crate::verbs::get::encoded;
 
 /// Answers with the version that the server was started as.
 pub(crate) fn answer(call: &Call) -> Result<Response<Body>, Status> {
+    negotiate::check_served(call, &[negotiate::JSON])?;
     let accept = negotiate::plain(call)?;
     let json = encoded(&call.server.version)?;
     // Upstream indents this one always.

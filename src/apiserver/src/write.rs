@@ -12,14 +12,16 @@ mod intent;
 mod patch;
 mod prepare;
 mod validate;
+mod yaml;
 
 use machinery::Status;
 
 use crate::admission;
+use crate::special::service_addresses::reserve;
 
 pub(crate) use commit::{refused, with_revision};
 pub(crate) use intent::{Draft, Intent, Old, Source, View, Written};
-pub(crate) use patch::PatchKind;
+pub(crate) use patch::{Patch, PatchKind};
 
 /// Writes an object. Starts over where somebody else wrote in between; each time round somebody has got further, and the
 /// request's deadline ends it.
@@ -32,8 +34,20 @@ pub(crate) async fn write(mut intent: Intent<'_>) -> Result<Written, Status> {
         admission::admit(&intent, &mut draft).await?;
         validate::validate(&intent, &mut draft)?;
         admission::validate(&intent, &draft).await?;
-        if let Some(written) = commit::commit(&mut intent, draft).await? {
-            return Ok(written);
+        let Some(reservation) = reserve(&intent, &draft).await? else { continue };
+        let addresses = &intent.call.server.addresses;
+        match commit::commit(&mut intent, draft).await {
+            Ok(Some(written)) => {
+                addresses.settle(reservation).await;
+                return Ok(written);
+            }
+            Ok(None) => {}
+            // After a failure of the server's the object may be stored after all.
+            Err(status) if status.code() < 500 => {
+                addresses.withdraw(reservation).await;
+                return Err(status);
+            }
+            Err(status) => return Err(status),
         }
     }
 }

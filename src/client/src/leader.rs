@@ -6,6 +6,7 @@
 //! machines are never compared. A holder that cannot renew stops working before the lease ends for the others.
 
 mod record;
+mod standing;
 
 use std::{fmt, future::Future, pin::pin, time::Duration};
 
@@ -19,7 +20,8 @@ use rand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::record::Observed;
+pub use self::standing::Standing;
+use self::{record::Observed, standing::Candidacy};
 use crate::{EventType, Recorder, reference};
 
 /// Waiting candidates look again after the retry period and up to so much of it more.
@@ -59,6 +61,8 @@ pub struct Election {
     pub terms: Terms,
     /// Tells users who leads.
     pub recorder: Recorder,
+    /// Tells health checks how it stands.
+    pub standing: Standing,
 }
 
 /// The lease could not be renewed in time: somebody else may lead.
@@ -130,12 +134,13 @@ struct Candidate<'a> {
     election: &'a Election,
     api: Api<Lease>,
     observed: Option<Observed>,
+    candidacy: Candidacy<'a>,
 }
 
 impl<'a> Candidate<'a> {
     fn new(election: &'a Election) -> Self {
         let api = Api::namespaced(election.client.clone(), &election.namespace);
-        Self { election, api, observed: None }
+        Self { election, api, observed: None, candidacy: election.standing.candidacy(&election.name) }
     }
 
     /// Returns once the lease is this candidate's.
@@ -183,10 +188,11 @@ impl<'a> Candidate<'a> {
     async fn take_or_renew(&mut self) -> kube::Result<bool> {
         let own = &self.election.identity;
         // A leader need not read what it wrote last; where somebody else wrote since, it reads after all.
-        if let Some(observed) = self.observed.as_ref().filter(|seen| seen.is_held_by(own, Instant::now()))
-            && self.write(observed.lease.clone()).await.is_ok()
-        {
-            return Ok(true);
+        if let Some(observed) = self.observed.as_ref().filter(|seen| seen.is_held_by(own, Instant::now())) {
+            if self.write(observed.lease.clone()).await.is_ok() {
+                return Ok(true);
+            }
+            self.candidacy.slow();
         }
         let Some(lease) = self.api.get_opt(&self.election.name).await? else {
             self.write(Lease::default()).await?;
@@ -222,12 +228,13 @@ impl<'a> Candidate<'a> {
             }
         };
         self.observed = Some(Observed { lease, since: Instant::now() });
+        self.candidacy.renewed();
         Ok(())
     }
 
     /// Lets the lease go.
-    async fn release(self) {
-        let Some(Observed { lease, .. }) = self.observed else { return };
+    async fn release(mut self) {
+        let Some(Observed { lease, .. }) = self.observed.take() else { return };
         let spec = record::released(lease.spec.as_ref(), Timestamp::now());
         let (lease, name) = (Lease { spec: Some(spec), ..lease }, &self.election.name);
         let (parameters, limit) = (PostParams::default(), self.election.terms.renew);

@@ -2,7 +2,8 @@
 //!
 //! An item waiting twice is handed out once; an item is never in two hands at a time; one added while it is worked on
 //! comes back after `done`. Items may be added with a delay or with a back-off that grows per failure. Informer
-//! subscriptions fill it, [`crate::work`] drains it. It starts no task: waiting callers keep the timers.
+//! subscriptions fill it, [`crate::work`] drains it. It starts no task: waiting callers keep the timers. One that has a name
+//! measures itself.
 
 use std::{
     cmp::Reverse,
@@ -14,8 +15,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
+use self::measures::Measures;
 use crate::backoff::{Backoff, RateLimiter};
 
+mod measures;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +48,7 @@ struct State<T> {
     timer_items: HashMap<u64, T>,
     next_timer: u64,
     limiter: RateLimiter<T>,
+    measures: Option<Measures<T>>,
     closed: bool,
 }
 
@@ -77,9 +81,21 @@ impl<T: Eq + Hash + Clone> Queue<T> {
             timer_items: HashMap::new(),
             next_timer: 0,
             limiter: RateLimiter::new(limits),
+            measures: None,
             closed: false,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() }))
+    }
+
+    /// An empty queue that measures itself under this name, which is upstream's where upstream has such a queue.
+    pub fn named(name: &'static str) -> Self
+    where
+        T: Send + 'static,
+    {
+        let queue = Self::new();
+        queue.lock().measures = Some(Measures::new(name));
+        measures::observe(name, &queue.0);
+        queue
     }
 
     /// Marks `item` as to be worked on.
@@ -100,7 +116,11 @@ impl<T: Eq + Hash + Clone> Queue<T> {
 
     /// Adds `item` after the back-off that its failures so far ask for.
     pub fn add_rate_limited(&self, item: T) {
-        let delay = self.lock().limiter.when(&item, Instant::now());
+        let delay = {
+            let mut state = self.lock();
+            state.measures.iter().for_each(Measures::retry);
+            state.limiter.when(&item, Instant::now())
+        };
         self.add_after(item, delay);
     }
 
@@ -140,6 +160,9 @@ impl<T: Eq + Hash + Clone> Queue<T> {
     pub fn done(&self, item: &T) {
         let mut state = self.lock();
         state.processing.remove(item);
+        if let Some(measures) = &mut state.measures {
+            measures.done(item);
+        }
         if state.dirty.contains(item) {
             state.ready.push_back(item.clone());
             self.0.changed.notify_one();
@@ -178,14 +201,26 @@ impl<T: Eq + Hash + Clone> Queue<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.state.lock().expect("no panic happens while the queue is locked")
+        self.0.lock()
+    }
+}
+
+impl<T> Shared<T> {
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.state.lock().expect("no panic happens while the queue is locked")
     }
 }
 
 impl<T: Eq + Hash + Clone> State<T> {
     fn add(&mut self, item: T) {
         self.deadlines.remove(&item);
-        if self.closed || !self.dirty.insert(item.clone()) || self.processing.contains(&item) {
+        if self.closed || !self.dirty.insert(item.clone()) {
+            return;
+        }
+        if let Some(measures) = &mut self.measures {
+            measures.add(&item);
+        }
+        if self.processing.contains(&item) {
             return;
         }
         self.ready.push_back(item);
@@ -222,6 +257,9 @@ impl<T: Eq + Hash + Clone> State<T> {
         let item = self.ready.pop_front()?;
         self.dirty.remove(&item);
         self.processing.insert(item.clone());
+        if let Some(measures) = &mut self.measures {
+            measures.take(&item);
+        }
         Some(item)
     }
 }

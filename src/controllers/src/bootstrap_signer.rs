@@ -38,7 +38,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     secrets.synced().await;
     maps.synced().await;
 
-    let queue = Queue::<ClusterInfo>::new();
+    let queue = Queue::<ClusterInfo>::named("bootstrap_signer_queue");
     feed(&secrets, &queue, |change| bootstrap_token::is_token(change.object()).then_some(ClusterInfo));
     feed(&maps, &queue, |change| match change {
         Change::Applied { new, .. } if Key::of(&**new) == Key::new(NAMESPACE, NAME) => Some(ClusterInfo),

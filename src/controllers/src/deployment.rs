@@ -54,7 +54,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         recorder: cx.recorder(ACCOUNT, ACCOUNT),
         deployments: deployments.clone(),
     };
-    let queue = Queue::new();
+    let queue = Queue::named("deployment");
     feed_own(&deployments, &queue);
     feed(&sets, &queue, move |change| concerned(&deployments, change.object()));
     client::work(queue, WORKERS, |key| controller.sync(key), cx.cancel.clone()).await;

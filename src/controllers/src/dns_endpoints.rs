@@ -1,11 +1,12 @@
 //! The endpoints of the cluster's DNS service: every node that says on which port it answers, ready as the node is.
 //!
-//! Follows Nodes, writes EndpointSlices of the service `kube-system/kube-dns`, one for each port that nodes answer on; no
-//! other controller does, since the service selects no pods. Upstream has no such controller: there, DNS is a Deployment.
+//! Follows Nodes, and writes EndpointSlices of the service `kube-system/kube-dns`, one for each port that nodes answer on; no
+//! other controller does, since the service selects no pods. Follows those slices, too: what somebody else does to them is
+//! undone. Upstream has no such controller: there, DNS is a Deployment.
 
 use std::collections::BTreeMap;
 
-use client::Informer;
+use client::{Change, Informer};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::Api;
@@ -24,23 +25,54 @@ const LABELS: [(&str, &str); 2] =
 /// Runs the controller until the context is cancelled.
 pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let (nodes, api) = (cx.informers.of::<Node>(), Api::namespaced(cx.client(ACCOUNT), NAMESPACE));
-    cx.cancel.run_until_cancelled(follow(&api, &nodes)).await.unwrap_or(Ok(()))
+    let slices = cx.informers.of::<EndpointSlice>();
+    cx.cancel.run_until_cancelled(follow(&api, &nodes, &slices)).await.unwrap_or(Ok(()))
 }
 
-async fn follow(api: &Api<EndpointSlice>, nodes: &Informer<Node>) -> Result<(), Error> {
+async fn follow(
+    api: &Api<EndpointSlice>,
+    nodes: &Informer<Node>,
+    slices: &Informer<EndpointSlice>,
+) -> Result<(), Error> {
     nodes.synced().await;
-    let mut changes = nodes.subscribe();
+    slices.synced().await;
+    let (mut node_changes, mut slice_changes) = (nodes.subscribe(), slices.subscribe());
     // Without a node that answers nobody asks either: then what is there may stay.
     let mut written = BTreeMap::new();
-    while changes.next().await.is_some() {
-        while changes.try_next().is_some() {}
+    loop {
+        let is_astray = tokio::select! {
+            Some(_) = node_changes.next() => false,
+            Some(change) = slice_changes.next() => is_astray(&change, &written),
+            else => return Ok(()),
+        };
+        while node_changes.try_next().is_some() {}
         let desired = desired(nodes.list().iter().map(AsRef::as_ref));
-        if written != desired {
+        if is_astray || written != desired {
             act(api, &desired).await?;
             written = desired;
         }
     }
-    Ok(())
+}
+
+/// Whether somebody else did something to the slices that were `written`. One that was overtaken by our next write may look
+/// so, too: then the API is asked once in vain.
+fn is_astray(change: &Change<EndpointSlice>, written: &BTreeMap<String, EndpointSlice>) -> bool {
+    let seen = change.object();
+    let labels = seen.metadata.labels.as_ref();
+    let has = |(key, value): (&str, &str)| {
+        labels.and_then(|labels| labels.get(key)).is_some_and(|own| own == value)
+    };
+    let wanted = written.get(seen.metadata.name.as_deref().unwrap_or_default());
+    let is_ours = seen.metadata.namespace.as_deref() == Some(NAMESPACE)
+        && (wanted.is_some() || LABELS.into_iter().all(has));
+    match change {
+        Change::Deleted(_) => is_ours && wanted.is_some(),
+        Change::Applied { .. } => is_ours && wanted.is_none_or(|wanted| differ(seen, wanted)),
+    }
+}
+
+fn differ(seen: &EndpointSlice, wanted: &EndpointSlice) -> bool {
+    seen.endpoints != wanted.endpoints || seen.ports != wanted.ports
 }
 
 /// Creates, replaces and deletes until the API has the desired slices and no others.
@@ -53,7 +85,7 @@ async fn act(api: &Api<EndpointSlice>, desired: &BTreeMap<String, EndpointSlice>
     for (name, slice) in desired {
         match observed.remove(name) {
             None => api.create(&PostParams::default(), slice).await.map(drop)?,
-            Some(seen) if seen.endpoints != slice.endpoints || seen.ports != slice.ports => {
+            Some(seen) if differ(&seen, slice) => {
                 api.replace(name, &PostParams::default(), slice).await.map(drop)?;
             }
             Some(_) => {}
@@ -114,6 +146,8 @@ fn slice(name: String, port: u16) -> EndpointSlice {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn node(name: &str, port: &str, ready: &str) -> Node {
@@ -146,5 +180,27 @@ mod tests {
             })
             .collect();
         assert_eq!(shown, ["kube-dns-5301 a true", "kube-dns-5301 c true", "kube-dns-5302 b false"]);
+    }
+
+    #[test]
+    fn what_somebody_else_does_to_our_slices_is_noticed_and_what_we_do_is_not() {
+        let nodes = [node("a", "5301", "True"), node("b", "5302", "True")];
+        let mut written = desired(nodes.iter());
+        for slice in written.values_mut() {
+            slice.metadata.namespace = Some(NAMESPACE.to_owned());
+        }
+        let seen = |name: &str| Arc::new(written[name].clone());
+        let applied = |new| Change::Applied { old: None, new };
+        assert!(!is_astray(&applied(seen("kube-dns-5301")), &written), "our own write");
+        assert!(is_astray(&Change::Deleted(seen("kube-dns-5301")), &written));
+        let emptied = EndpointSlice { endpoints: None, ..written["kube-dns-5302"].clone() };
+        assert!(is_astray(&applied(Arc::new(emptied)), &written));
+        let (stale, mut others) = (seen("kube-dns-5302"), written.clone());
+        others.remove("kube-dns-5302");
+        assert!(is_astray(&applied(stale.clone()), &others), "one that is left over");
+        assert!(!is_astray(&Change::Deleted(stale), &others), "and now it is gone");
+        let mut foreign = written["kube-dns-5301"].clone();
+        foreign.metadata.namespace = Some("default".to_owned());
+        assert!(!is_astray(&applied(Arc::new(foreign)), &BTreeMap::new()));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, ACCOUNT),
     };
-    let queue = Queue::new();
+    let queue = Queue::named("endpoint");
     let members = controller.members.clone();
     feed_own(&services, &queue);
     feed_own(&endpoints, &queue);

@@ -52,7 +52,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, COMPONENT),
     };
-    let queue = Queue::new();
+    let queue = Queue::named("endpoint_slice");
     let members = controller.members.clone();
     feed_own(&services, &queue);
     let generations = controller.generations.clone();

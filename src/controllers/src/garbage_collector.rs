@@ -39,7 +39,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let collector = Arc::new(Collector {
         kinds: Kinds::new(resources::discover(client.clone()).await?),
         graph: Mutex::new(Graph::default()),
-        queue: Queue::new(),
+        queue: Queue::named("garbage_collector_attempt_to_delete"),
         client,
     });
     let mut listed = Vec::new();

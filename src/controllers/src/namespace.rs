@@ -35,7 +35,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     namespaces.synced().await;
     pods.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("namespace");
     feed(&namespaces, &queue, |change| match change {
         Change::Applied { new, .. } if is_ending(new) => new.metadata.name.clone(),
         _ => None,

@@ -60,7 +60,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, ACCOUNT),
     });
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("node_lifecycle_controller");
     let watcher = controller.clone();
     feed(&nodes, &queue, move |change| watcher.observe_node(change));
     let watcher = controller.clone();

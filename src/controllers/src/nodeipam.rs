@@ -39,7 +39,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, COMPONENT),
     };
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("node_ipam");
     feed(&nodes, &queue, |change| match change {
         Change::Applied { old: Some(_), new } if range_of(new).is_some() => None,
         change => change.object().metadata.name.clone(),

@@ -44,7 +44,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         pods: pods.clone(),
         client: cx.client(ACCOUNT),
     };
-    let queue = Queue::new();
+    let queue = Queue::named("pod_gc");
     feed(&pods, &queue, |change| match change {
         Change::Applied { new, .. } => for_pod(new),
         Change::Deleted(_) => None,

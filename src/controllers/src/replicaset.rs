@@ -50,7 +50,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, ACCOUNT),
         expectations: Expectations::default(),
-        queue: Queue::new(),
+        queue: Queue::named("replicaset"),
     });
     feed_own(&controller.sets, &controller.queue);
     let watcher = controller.clone();

@@ -26,7 +26,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     namespaces.synced().await;
     maps.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("root_ca_cert_publisher");
     feed(&namespaces, &queue, |change| match change {
         Change::Applied { new, .. } => new.metadata.name.clone(),
         Change::Deleted(_) => None,

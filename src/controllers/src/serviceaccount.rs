@@ -20,7 +20,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     namespaces.synced().await;
     accounts.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("serviceaccount");
     feed(&namespaces, &queue, |change| match change {
         Change::Applied { new, .. } => new.metadata.name.clone(),
         Change::Deleted(_) => None,

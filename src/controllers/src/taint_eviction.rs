@@ -46,7 +46,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
         client: cx.client(ACCOUNT),
         recorder: cx.recorder(ACCOUNT, COMPONENT),
     };
-    let queue = Queue::new();
+    let queue = Queue::named("noexec_taint_pod");
     let by_node = pods_by_node(&pods);
     feed(&nodes, &queue, move |change| match change {
         Change::Applied { old: Some(old), new } if no_execute(old) == no_execute(new) => Vec::new(),

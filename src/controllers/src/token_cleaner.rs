@@ -21,7 +21,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let api = Api::<Secret>::namespaced(cx.client(ACCOUNT), bootstrap_token::NAMESPACE);
     secrets.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("token_cleaner");
     feed(&secrets, &queue, |change| match change {
         Change::Applied { new, .. } if bootstrap_token::is_token(new) => new.metadata.name.clone(),
         _ => None,

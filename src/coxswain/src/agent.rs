@@ -21,6 +21,7 @@ mod tests;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -31,7 +32,7 @@ use kube::{Api, Client};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::config::{self, VERSION};
+use crate::config::{self, ThresholdOptions, VERSION};
 use crate::datadir::DataDir;
 use crate::host;
 use crate::join_token::JoinToken;
@@ -68,6 +69,8 @@ pub(crate) struct AgentOptions {
     /// Registries to speak plain HTTP to (host or host:port; loopback needs no mention); may be repeated
     #[arg(long = "plain-http-registry")]
     plain_http_registries: Vec<String>,
+    #[command(flatten)]
+    thresholds: ThresholdOptions,
 }
 
 impl AgentOptions {
@@ -93,6 +96,7 @@ impl AgentOptions {
 /// Why this machine cannot join, in one line; or the part that failed.
 pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider().install_default().ok();
+    let thresholds = options.thresholds.resolve()?;
     host::check_for_node()?;
     let address = match options.node_ip {
         Some(address) => address,
@@ -101,9 +105,32 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     let data = DataDir::hold(&options.data_dir)?;
     let home = Home::of(&data)?;
     let member = member(&options, &home).await?;
-    let told = host::told_to_end()?;
+    let mut told = pin!(host::told_to_end()?);
+    let mut parts = Parts::new(CancellationToken::new());
+    let work = async {
+        match start(options, &member, &home, &data, address, thresholds, &mut parts).await {
+            Ok(()) => parts.failed().await,
+            Err(error) => error,
+        }
+    };
+    let outcome = tokio::select! {
+        () = &mut told => Ok(()),
+        failed = work => Err(failed),
+    };
+    let ended = parts.end().await;
+    outcome.and(ended)
+}
 
-    let cancel = CancellationToken::new();
+/// Starts the node's parts.
+async fn start(
+    options: AgentOptions,
+    member: &Member,
+    home: &Home,
+    data: &DataDir,
+    address: Ipv4Addr,
+    thresholds: kubelet::Thresholds,
+    parts: &mut Parts,
+) -> anyhow::Result<()> {
     let connection = Connection::new(member.servers.clone(), member.client_tls()?);
     let client = Client::new(connection.service(), "default");
     check_version(&client).await?;
@@ -112,26 +139,21 @@ pub(crate) async fn run(options: AgentOptions) -> anyhow::Result<()> {
     let node = Node {
         name: member.node_name.clone(),
         address,
-        data: &data,
+        data,
         settings,
         plain_http_registries: options.plain_http_registries,
+        thresholds,
         tls: serving.tls(&member.authority)?,
         client: client.clone(),
-        informers: Informers::new(client.clone(), cancel.clone()),
+        informers: Informers::new(client.clone(), parts.cancel().clone()),
     };
-    let mut parts = Parts::new(cancel);
-    let servers = Servers::new(&member, &home, connection.clone(), node.informers.clone());
-    node.start(&mut parts).await?;
+    let servers = Servers::new(member, home, connection.clone(), node.informers.clone());
+    node.start(parts).await?;
     parts.keep("servers", move |cancel| servers.clone().follow(cancel));
-    keep_certificates(&member, &home, address, client, connection, serving, &mut parts);
+    keep_certificates(member, home, address, client, connection, serving, parts);
+    tokio::spawn(host::memory::settle());
     info!(node = member.node_name, server = %member.servers[0], data = %data.path().display(), "joined");
-
-    let outcome = tokio::select! {
-        () = told => Ok(()),
-        failed = parts.failed() => Err(failed),
-    };
-    let ended = parts.end().await;
-    outcome.and(ended)
+    Ok(())
 }
 
 /// The node that this machine is: the one it was before, or one that joins now.

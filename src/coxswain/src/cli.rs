@@ -119,28 +119,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let cli = Cli::parse();
     log_to_stderr(cli.verbose);
     match cli.command {
-        Command::Server(options) => {
-            host::keep_memory_low();
-            let config = options.resolve()?;
-            host::runtime()?.block_on(server::run(config))
-        }
-        Command::Agent(options) => {
-            host::keep_memory_low();
-            host::runtime()?.block_on(agent::run(*options))
-        }
-        Command::Apiserver(options) => {
-            host::keep_memory_low();
-            let config = options.resolve()?;
-            host::runtime()?.block_on(server::run(config))
-        }
-        Command::ControllerManager(options) => {
-            host::keep_memory_low();
-            host::runtime()?.block_on(controller_manager::run(*options))
-        }
-        Command::Scheduler(options) => {
-            host::keep_memory_low();
-            host::runtime()?.block_on(scheduler::run(options))
-        }
+        Command::Server(options) => host::run(server::run(options.resolve()?)),
+        Command::Agent(options) => host::run(agent::run(*options)),
+        Command::Apiserver(options) => host::run(server::run(options.resolve()?)),
+        Command::ControllerManager(options) => host::run(controller_manager::run(*options)),
+        Command::Scheduler(options) => host::run(scheduler::run(options)),
         Command::Token(command) => host::runtime()?.block_on(token(command)),
         Command::Snapshot(command) => host::runtime()?.block_on(snapshot::run(*command)),
         Command::Store(command) => host::runtime()?.block_on(store_command::run(*command)),

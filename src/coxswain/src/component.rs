@@ -1,17 +1,26 @@
 //! A component that runs alone: it finds its API server, ours or another, by a kubeconfig and speaks nothing but the public
-//! API.
+//! API. Beside its work it serves health pages and metrics ([`serving`]).
+
+mod requests;
+pub(crate) mod serving;
 
 use std::path::Path;
 
 use anyhow::Context;
 use client::Informers;
 use kube::Client;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::host;
 use crate::parts::Parts;
+
+/// A client that measures its requests.
+pub(crate) fn connect(config: kube::Config) -> kube::Result<Client> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&requests::Measured).build())
+}
 
 /// What every component has.
 pub(crate) struct Component {
@@ -38,7 +47,7 @@ impl Component {
         let read = Kubeconfig::read_from(kubeconfig).with_context(wrong)?;
         let options = KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(read, &options).await.with_context(wrong)?;
-        let client = Client::try_from(config.clone()).with_context(wrong)?;
+        let client = connect(config.clone()).with_context(wrong)?;
         let cancel = CancellationToken::new();
         let informers = Informers::new(client.clone(), cancel.clone());
         Ok(Self { config, client, informers, host: host::name()?, cancel })
@@ -50,6 +59,7 @@ impl Component {
     /// The part that failed.
     pub(crate) async fn run(&self, name: &str, mut parts: Parts) -> anyhow::Result<()> {
         let told = host::told_to_end()?;
+        tokio::spawn(host::memory::settle());
         info!(component = name, server = %self.config.cluster_url, "runs");
         let outcome = tokio::select! {
             () = told => Ok(()),

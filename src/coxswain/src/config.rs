@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod encryption;
+mod thresholds;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use clap::Args;
 use controllers::Selection;
 use ipnet::Ipv4Net;
 use jiff::SignedDuration;
+use kubelet::Thresholds;
 use network::Backend;
 use serde::Deserialize;
 
@@ -21,6 +23,7 @@ use crate::store::StorePlace;
 
 pub(crate) use apiserver::ApiserverOptions;
 use encryption::EncryptionPlace;
+pub(crate) use thresholds::ThresholdOptions;
 
 /// The Kubernetes version that the API serves, with our own version as build metadata.
 pub(crate) const VERSION: &str = concat!("v1.36.3+coxswain", env!("CARGO_PKG_VERSION"));
@@ -35,7 +38,7 @@ pub(crate) struct ServerOptions {
     #[serde(flatten)]
     apiserver: ApiserverOptions,
     /// The node's name [default: the host name]
-    #[arg(long)]
+    #[arg(long, overrides_with = "node_name")]
     node_name: Option<String>,
     /// Run the control plane only
     #[arg(long)]
@@ -44,6 +47,9 @@ pub(crate) struct ServerOptions {
     #[arg(long = "plain-http-registry")]
     #[serde(rename = "plain-http-registry")]
     plain_http_registries: Vec<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    thresholds: ThresholdOptions,
     /// Run controllers and scheduler only while holding their leases, so that several servers share the work [default: true]
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: Option<bool>,
@@ -94,6 +100,7 @@ pub(crate) struct LoopsConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct NodeConfig {
     pub(crate) plain_http_registries: Vec<String>,
+    pub(crate) thresholds: Thresholds,
 }
 
 impl ServerOptions {
@@ -119,12 +126,13 @@ impl ServerOptions {
         };
         let plain_http_registries =
             self.plain_http_registries.into_iter().chain(file.plain_http_registries).collect();
+        let thresholds = self.thresholds.or(file.thresholds).resolve()?;
         let with_node = !(self.without_node || file.without_node);
         let base = self.apiserver.over(file.apiserver)?;
         let config = Config {
             host: self.node_name.or(file.node_name).unwrap_or(base.host),
             loops: Some(loops),
-            node: with_node.then_some(NodeConfig { plain_http_registries }),
+            node: with_node.then_some(NodeConfig { plain_http_registries, thresholds }),
             ..base
         };
         config.check()?;
@@ -147,7 +155,10 @@ impl Config {
             services.prefix_len() <= 28,
             "--service-cidr {services} is too small: give it at least 16 addresses (/28)"
         );
-        named("--node-name", &self.host)?;
+        // A machine that is no node may be called as it likes.
+        if self.node.is_some() {
+            named("--node-name", &self.host)?;
+        }
         named("--cluster-domain", &self.cluster_domain)
     }
 
@@ -260,6 +271,27 @@ mod tests {
         assert_eq!((config.bind.port(), config.kubernetes_ip()), (7443, Ipv4Addr::new(10, 0, 0, 1)));
         assert!(config.loops.is_none() && config.node.is_none());
         assert!(resolve("x --without-node").unwrap().node.is_none());
+    }
+
+    #[test]
+    fn thresholds_come_from_flags_and_the_file_as_upstream_writes_them() {
+        let thresholds = |line: &str| resolve(line).map(|config| config.node.unwrap().thresholds);
+        assert_eq!(thresholds("x"), Ok(Thresholds::default()));
+        let text = "eviction-hard: {memory.available: 1Gi}\nimage-gc-high-threshold: 90\n";
+        let both = with_file("thresholds", text, |file| {
+            let flags = "--eviction-hard memory.available<2Gi --eviction-hard memory.available<1Gi";
+            (
+                thresholds(&format!("x --config {file}")),
+                thresholds(&format!("x --image-gc-high-threshold=90 {flags}")),
+            )
+        });
+        assert_eq!(both.0, both.1);
+        assert_eq!(both.0.unwrap().eviction_hard, "memory.available<1Gi".parse().unwrap());
+        assert!(resolve("x --image-gc-low-threshold 85").unwrap_err().contains("must be less than"));
+        let error = with_file("unknown-signal", "eviction-hard: {disk: 1Gi}\n", |file| {
+            resolve(&format!("x --config {file}"))
+        });
+        assert!(error.unwrap_err().contains("unsupported eviction signal disk"));
     }
 
     #[test]

@@ -13,10 +13,12 @@ use client::Election;
 use controllers::{ClientFor, Selection, Signer};
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use serde_json::json;
 
 use crate::component::Component;
+use crate::component::serving::{self, Pages, ServingOptions};
 use crate::config;
-use crate::leader_election::{CONTROLLER_MANAGER, LeaderElectionOptions};
+use crate::leader_election::{self, CONTROLLER_MANAGER, LeaderElectionOptions};
 use crate::parts::Parts;
 
 use accounts::Accounts;
@@ -56,7 +58,12 @@ pub(crate) struct ControllerManagerOptions {
     node_monitor_grace_period: Option<SignedDuration>,
     #[command(flatten)]
     leader_election: LeaderElectionOptions,
+    #[command(flatten)]
+    serving: ServingOptions,
 }
+
+/// Upstream's.
+const PORT: u16 = 10257;
 
 /// Runs the controllers until SIGTERM or SIGINT.
 ///
@@ -67,6 +74,7 @@ pub(crate) async fn run(options: ControllerManagerOptions) -> anyhow::Result<()>
     let election =
         options.leader_election.election(&CONTROLLER_MANAGER, component.client.clone(), &component.host)?;
     let mut parts = Parts::new(component.cancel.clone());
+    options.serving.start(PORT, options.pages(election.as_ref(), &component), &component, &mut parts).await?;
     keep(&mut parts, election, options.context(&component)?);
     component.run("controller-manager", parts).await
 }
@@ -79,6 +87,26 @@ pub(crate) fn keep(parts: &mut Parts, election: Option<Election>, context: contr
 }
 
 impl ControllerManagerOptions {
+    fn pages(&self, election: Option<&Election>, component: &Component) -> Pages {
+        let elected = || election.map(leader_election::check);
+        let config = json!({
+            "apiVersion": "kubecontrollermanager.config.k8s.io/v1alpha1",
+            "kind": "KubeControllerManagerConfiguration",
+            "Generic": {
+                "ClientConnection": {"kubeconfig": self.kubeconfig},
+                "LeaderElection": self.leader_election.shown(&CONTROLLER_MANAGER),
+                "Controllers": self.controllers,
+                "Port": self.serving.port(PORT),
+                "Address": self.serving.bind_address.to_string(),
+            },
+        });
+        Pages {
+            health: elected().into_iter().collect(),
+            ready: elected().into_iter().chain([serving::shutdown(component.cancel.clone())]).collect(),
+            config: ("kubecontrollermanager.config.k8s.io", config),
+        }
+    }
+
     fn context(&self, component: &Component) -> anyhow::Result<controllers::Context> {
         Ok(controllers::Context {
             informers: component.informers.clone(),

@@ -1,5 +1,7 @@
 //! Questions to the machine: its name, its address, what it lacks.
 
+pub(crate) mod memory;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -102,18 +104,21 @@ pub(crate) fn check_for_node() -> anyhow::Result<()> {
     network::check().context("pod networking cannot work here")
 }
 
+/// Runs what goes on until it is told to end. What then still blocks a thread, such as a connection to a store that does not
+/// answer, is not waited for.
+///
+/// # Errors
+/// Its own.
+pub(crate) fn run(role: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    memory::keep_low();
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(role);
+    runtime.shutdown_background();
+    outcome
+}
+
 /// At most four worker threads: what the server does is short, and idle threads cost memory.
 pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(4);
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build()?)
-}
-
-/// glibc gives every thread an arena of its own and keeps what it frees: two arenas and an early trim keep an idle node
-/// small.
-pub(crate) fn keep_memory_low() {
-    // SAFETY: mallopt only changes settings of the allocator and is called before any other thread exists.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 256 * 1024);
-    }
 }

@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use client::{Election, Recorder, Terms};
+use client::{Election, Recorder, Standing, Terms};
 use jiff::SignedDuration;
 use kube::Client;
+use serde_json::{Value, json};
 
+use crate::component::serving::Check;
 use crate::pki::write_private;
 
 /// Where our leases and upstream's are.
 const NAMESPACE: &str = "kube-system";
+
+/// So much longer than its lease lasts a leader may be silent before it is reported as sick (upstream's).
+const TOLERATED: Duration = Duration::from_secs(20);
 
 /// A component of which one works at a time.
 pub(crate) struct Component {
@@ -39,6 +44,7 @@ impl Component {
             name: self.lease.to_owned(),
             identity,
             terms,
+            standing: Standing::default(),
         }
     }
 }
@@ -89,6 +95,19 @@ impl LeaderElectionOptions {
         }))
     }
 
+    /// As `/configz` shows them (`LeaderElectionConfiguration`).
+    pub(crate) fn shown(&self, component: &Component) -> Value {
+        json!({
+            "leaderElect": self.leader_elect,
+            "leaseDuration": go(self.leader_elect_lease_duration),
+            "renewDeadline": go(self.leader_elect_renew_deadline),
+            "retryPeriod": go(self.leader_elect_retry_period),
+            "resourceLock": "leases",
+            "resourceName": self.leader_elect_resource_name.as_deref().unwrap_or(component.lease),
+            "resourceNamespace": self.leader_elect_resource_namespace,
+        })
+    }
+
     fn terms(&self) -> anyhow::Result<Terms> {
         let terms = Terms {
             lease: duration("--leader-elect-lease-duration", self.leader_elect_lease_duration)?,
@@ -108,6 +127,17 @@ impl LeaderElectionOptions {
     }
 }
 
+/// The check of a health page: a leader that cannot renew its lease, and goes on, is to be killed (upstream
+/// `client-go/tools/leaderelection/healthzadaptor.go`).
+pub(crate) fn check(election: &Election) -> Check {
+    let (standing, lease, name) = (election.standing.clone(), election.terms.lease, election.name.clone());
+    let check = move || match standing.is_well(lease, TOLERATED) {
+        true => Ok(()),
+        false => Err(format!("failed election to renew leadership on lease {name}")),
+    };
+    ("leaderElection", Box::new(check))
+}
+
 fn duration(flag: &str, given: SignedDuration) -> anyhow::Result<Duration> {
     // A Lease says whole seconds: others would wait less long than the leader goes on.
     ensure!(
@@ -115,6 +145,17 @@ fn duration(flag: &str, given: SignedDuration) -> anyhow::Result<Duration> {
         "{flag} must be at least a second, and whole seconds"
     );
     given.try_into().context(flag.to_owned())
+}
+
+/// A duration of whole seconds as Go prints it: `15s`, `1m0s`, `1h0m0s`.
+pub(crate) fn go(duration: SignedDuration) -> String {
+    let all = duration.as_secs();
+    let (hours, minutes, seconds) = (all / 3600, all / 60 % 60, all % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
 }
 
 /// The name of the process that holds a data directory: it stays the same, since no two processes ever hold it at once.
@@ -153,6 +194,7 @@ mod tests {
         assert!(options("x").leader_elect && options("x --leader-elect").leader_elect);
         assert!(!options("x --leader-elect=false").leader_elect);
         let terms = options("x --leader-elect-lease-duration 1m").terms().unwrap();
+        assert_eq!(options("x --leader-elect-lease-duration 1m").shown(&SCHEDULER)["leaseDuration"], "1m0s");
         assert_eq!((terms.lease.as_secs(), terms.renew.as_secs(), terms.retry.as_secs()), (60, 10, 2));
         let error = options("x --leader-elect-lease-duration 10s").terms().unwrap_err().to_string();
         assert!(error.contains("must be longer than --leader-elect-renew-deadline"), "{error}");

@@ -36,6 +36,8 @@ pub(crate) struct Node<'a> {
     pub(crate) data: &'a DataDir,
     pub(crate) settings: Settings,
     pub(crate) plain_http_registries: Vec<String>,
+    /// What the kubelet keeps free.
+    pub(crate) thresholds: kubelet::Thresholds,
     /// How the kubelet serves.
     pub(crate) tls: Arc<ServerConfig>,
     /// A client of the API under the node's own name.
@@ -99,6 +101,7 @@ impl Node<'_> {
             data_dir: self.data.private("kubelet")?,
             log_dir: self.data.private("logs")?.join("pods"),
             cgroup_root: self.data.cgroup_root(),
+            thresholds: self.thresholds.clone(),
             cluster_dns: Some(self.settings.cluster_dns.into()),
             cluster_domain: self.settings.cluster_domain.clone(),
             port: KUBELET_PORT,

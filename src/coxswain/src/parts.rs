@@ -24,6 +24,11 @@ impl Parts {
         Self { tasks: JoinSet::new(), cancel }
     }
 
+    /// Ends them all when it is cancelled.
+    pub(crate) fn cancel(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
     /// Starts a part without which there is no server.
     pub(crate) fn vital(&mut self, part: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
         self.tasks.spawn(part);

@@ -138,6 +138,25 @@ impl Pki {
     }
 }
 
+/// A certificate that a process shows where nobody vouches for it, under these names (upstream's components without
+/// `--tls-cert-file` make themselves one, too).
+///
+/// # Errors
+/// A name has not the form of one.
+pub(crate) fn self_signed(
+    clock: fn() -> OffsetDateTime,
+    names: Vec<String>,
+) -> anyhow::Result<Arc<Identity>> {
+    Identity::new(clock, move |now| {
+        let user = names.last().map_or("localhost", String::as_str);
+        let (key, params) = (
+            KeyPair::generate()?,
+            leaf_params(user, ExtendedKeyUsagePurpose::ServerAuth, names.clone(), now)?,
+        );
+        Ok(Leaf { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
+    })
+}
+
 /// Writes a file that only its owner may read: whole or not at all.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("unfinished");

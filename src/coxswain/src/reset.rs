@@ -8,6 +8,7 @@ use anyhow::Context;
 use nix::mount::{MntFlags, umount2};
 
 use crate::datadir::{self, DataDir};
+use crate::store;
 
 /// Removes containers, mounts, links, rules, cgroups and data of the cluster in `data_dir`.
 ///
@@ -24,6 +25,7 @@ pub(crate) fn run(data_dir: &Path) -> anyhow::Result<()> {
         );
         return Ok(());
     };
+    let elsewhere = store::elsewhere(held.path());
     clean(held.path())?;
     match std::fs::remove_dir_all(held.path()) {
         // A file system of its own is mounted there: what is in it is removed, and it stays mounted.
@@ -31,6 +33,13 @@ pub(crate) fn run(data_dir: &Path) -> anyhow::Result<()> {
         removed => removed.with_context(|| format!("cannot remove {}", held.path().display()))?,
     }
     println!("removed the cluster in {}", held.path().display());
+    if let Some(place) = elsewhere {
+        println!(
+            "its state is not on this machine and stays: it is {place}; other servers may use it, and a server that is started \
+             with these --store flags goes on with it. To remove it for good, stop all of them and delete the keys with that \
+             prefix by TiKV's own tools"
+        );
+    }
     Ok(())
 }
 

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use ::scheduler::Caches;
 use clap::Args;
 use client::Election;
+use serde_json::json;
 
 use crate::component::Component;
-use crate::leader_election::{LeaderElectionOptions, SCHEDULER};
+use crate::component::serving::{self, Pages, ServingOptions};
+use crate::leader_election::{self, LeaderElectionOptions, SCHEDULER};
 use crate::parts::Parts;
 
 /// The arguments of `coxswain scheduler`.
@@ -17,7 +20,12 @@ pub(crate) struct SchedulerOptions {
     kubeconfig: PathBuf,
     #[command(flatten)]
     leader_election: LeaderElectionOptions,
+    #[command(flatten)]
+    serving: ServingOptions,
 }
+
+/// Upstream's.
+const PORT: u16 = 10259;
 
 /// Schedules until SIGTERM or SIGINT.
 ///
@@ -34,8 +42,34 @@ pub(crate) async fn run(options: SchedulerOptions) -> anyhow::Result<()> {
         cancel: component.cancel.clone(),
     };
     let mut parts = Parts::new(component.cancel.clone());
+    options.serving.start(PORT, options.pages(election.as_ref(), &component), &component, &mut parts).await?;
     keep(&mut parts, election, config);
     component.run("scheduler", parts).await
+}
+
+impl SchedulerOptions {
+    fn pages(&self, election: Option<&Election>, component: &Component) -> Pages {
+        let elected = || election.map(leader_election::check);
+        let (caches, cancel) = (Caches::new(&component.informers), component.cancel.clone());
+        let synced = move || match caches.are_synced() {
+            true => Ok(()),
+            false => Err("handlers are not fully synchronized".to_owned()),
+        };
+        let config = json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "clientConnection": {"kubeconfig": self.kubeconfig},
+            "leaderElection": self.leader_election.shown(&SCHEDULER),
+        });
+        Pages {
+            health: elected().into_iter().collect(),
+            ready: elected()
+                .into_iter()
+                .chain([serving::shutdown(cancel), ("sched-handler-sync", Box::new(synced))])
+                .collect(),
+            config: ("componentconfig", config),
+        }
+    }
 }
 
 /// Keeps the scheduler running wherever this process leads.

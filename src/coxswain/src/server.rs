@@ -4,13 +4,14 @@
 //! The order is the order in which users notice things: what can be refused is refused before anything is written,
 //! then the API listens, then the parts that work through it start. Each part speaks to the API under its own name.
 
-mod addons;
+pub(crate) mod addons;
 mod control_plane;
 mod endpoints;
 mod kubeconfig;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use ::store::Store;
@@ -26,7 +27,7 @@ use crate::host;
 use crate::node::{self, Node};
 use crate::parts::Parts;
 use crate::pki::{self, Identity, Pki};
-use crate::snapshot::moving::place;
+use crate::snapshot::moving::{self, departing, place};
 
 use control_plane::ControlPlane;
 use kubeconfig::Kubeconfig;
@@ -55,39 +56,18 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     }
     let data = DataDir::hold(&config.data_dir)?;
     // Whoever sees the first answer may end the server: it ends in order from here on.
-    let told = host::told_to_end()?;
-    let config = Config { store: place::follow(data.path(), config.store)?, ..config };
-    let listener = TcpListener::bind(config.bind).await.with_context(|| {
-        format!("cannot listen on {}: is another server running? give another with --port", config.bind)
-    })?;
-    let address = host::address(config.bind.ip())?;
-    let encryption = config.encryption.load().await?;
-    let options = store::Options { seal: encryption.clone(), ..apiserver::store_options() };
-    let store = config.store.open(&data, address.into(), options).await?;
-    let pki = pki(&config, &data.private("pki")?, &store).await?;
-    let (cancel, restart) = (CancellationToken::new(), CancellationToken::new());
-    let instance = Instance { config, data, pki, encryption, address, cancel, restart };
-
-    let mut parts = Parts::new(instance.cancel.clone());
-    let control_plane = ControlPlane::start(&instance, store, listener, &mut parts).await?;
-    instance.keep_kubeconfigs(&mut parts)?;
-    if let Some(loops) = &instance.config.loops {
-        control_plane.start_loops(&instance, loops, &mut parts)?;
-    }
-    control_plane.write_addons(&instance).await?;
-    control_plane.take_snapshots(&instance, &mut parts);
-    if instance.config.store.is_shared() {
-        control_plane.keep_endpoints(&instance, &mut parts);
-    }
-    if let Some(node) = &instance.config.node {
-        instance.node(node, &control_plane)?.start(&mut parts).await?;
-    }
-    info!(address = %instance.config.bind, data = %instance.data.path().display(), "ready");
-
+    let mut told = pin!(host::told_to_end()?);
+    // A store that is far away may be waited for without end, and nobody has been answered yet.
+    let (instance, control_plane, mut parts) = tokio::select! {
+        biased;
+        () = &mut told => return Ok(()),
+        begun = begin(config, data) => begun?,
+    };
     let outcome = tokio::select! {
-        () = told => Ok(()),
-        failed = parts.failed() => Err(failed),
+        () = &mut told => Ok(()),
+        failed = work(&instance, &control_plane, &mut parts) => Err(failed),
         () = instance.restart.cancelled() => Ok(()),
+        departure = control_plane.departed() => Err(anyhow::anyhow!("the cluster's {departure}")),
     };
     let ended = parts.end().await;
     control_plane.close().await;
@@ -98,15 +78,66 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Opens the store and serves the API over it.
+async fn begin(config: Config, data: DataDir) -> anyhow::Result<(Instance, ControlPlane, Parts)> {
+    departing::settle(data.path(), moving::open).await?;
+    let config = Config { store: place::follow(data.path(), config.store)?, ..config };
+    let listener = TcpListener::bind(config.bind).await.with_context(|| {
+        format!("cannot listen on {}: is another server running? give another with --port", config.bind)
+    })?;
+    let address = host::address(config.bind.ip())?;
+    let encryption = config.encryption.load().await?;
+    let options = store::Options { seal: encryption.clone(), ..apiserver::store_options() };
+    config.store.note(&data)?;
+    let store = config.store.open(&data, address.into(), options).await?;
+    let pki = pki(&config, &data.private("pki")?, &store, &encryption).await?;
+    let (cancel, restart) = (CancellationToken::new(), CancellationToken::new());
+    let instance = Instance { config, data, pki, encryption, address, cancel, restart };
+    let mut parts = Parts::new(instance.cancel.clone());
+    let control_plane = ControlPlane::start(&instance, store, listener, &mut parts).await?;
+    Ok((instance, control_plane, parts))
+}
+
+/// Starts what works through the API, and waits until something fails without which there is no server.
+async fn work(instance: &Instance, control_plane: &ControlPlane, parts: &mut Parts) -> anyhow::Error {
+    if let Err(error) = instance.start(control_plane, parts).await {
+        return error;
+    }
+    tokio::spawn(host::memory::settle());
+    info!(address = %instance.config.bind, data = %instance.data.path().display(), "ready");
+    parts.failed().await
+}
+
 /// The cluster's keys; where several servers share a store, the same for all.
-async fn pki(config: &Config, directory: &Path, store: &Store) -> anyhow::Result<Arc<Pki>> {
+async fn pki(
+    config: &Config,
+    directory: &Path,
+    store: &Store,
+    encryption: &apiserver::Encryption,
+) -> anyhow::Result<Arc<Pki>> {
     if config.store.is_shared() {
-        pki::shared::share(directory, store).await?;
+        pki::shared::share(directory, store, encryption).await?;
     }
     Ok(Arc::new(Pki::open(directory)?))
 }
 
 impl Instance {
+    async fn start(&self, control_plane: &ControlPlane, parts: &mut Parts) -> anyhow::Result<()> {
+        self.keep_kubeconfigs(parts)?;
+        if let Some(loops) = &self.config.loops {
+            control_plane.start_loops(self, loops, parts)?;
+        }
+        control_plane.write_addons(self).await?;
+        control_plane.take_snapshots(self, parts);
+        if self.config.store.is_shared() {
+            control_plane.keep_endpoints(self, parts);
+        }
+        if let Some(node) = &self.config.node {
+            self.node(node, control_plane)?.start(parts).await?;
+        }
+        Ok(())
+    }
+
     /// The node in this process.
     fn node(&self, config: &NodeConfig, control_plane: &ControlPlane) -> anyhow::Result<Node<'_>> {
         let name = &self.config.host;
@@ -121,6 +152,7 @@ impl Instance {
             data: &self.data,
             settings: self.config.settings(),
             plain_http_registries: config.plain_http_registries.clone(),
+            thresholds: config.thresholds.clone(),
             tls: self.pki.tls(identity)?,
             client: control_plane.client_in_group(&user, node::GROUP),
             // One decoded copy of what the parts in this process watch.

@@ -1,18 +1,21 @@
 //! Where the cluster keeps its state: what the flags say, and the store opened accordingly.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use store::tikv::{Place, Tls};
-use store::{Options, Peer, Store, fjall, tikv};
+use store::{OpenError, Options, Peer, Store, fjall, tikv};
 
 use crate::datadir::DataDir;
+use crate::pki::write_private;
 
 /// What begins every key in TiKV unless told otherwise.
 const PREFIX: &str = "coxswain/";
+/// The file in the data directory that says where the state is, where that is elsewhere.
+const ELSEWHERE: &str = "store-elsewhere";
 
 /// Which engine holds the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -71,6 +74,11 @@ impl StoreOptions {
         Self { kind: Some(Kind::Tikv), ..self }
     }
 
+    /// Whether they say where TiKV is.
+    pub(crate) fn names_tikv(&self) -> bool {
+        self.endpoints.is_some()
+    }
+
     /// # Errors
     /// Flags that do not go together, in one line.
     pub(crate) fn resolve(self) -> anyhow::Result<StorePlace> {
@@ -112,6 +120,27 @@ impl StorePlace {
         matches!(self, Self::Tikv { .. })
     }
 
+    /// Leaves a note in the data directory for `coxswain reset`, which knows none of the flags.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn note(&self, data: &DataDir) -> anyhow::Result<()> {
+        let path = data.join(ELSEWHERE);
+        match self {
+            Self::Embedded if !path.exists() => Ok(()),
+            Self::Embedded => {
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            Self::Tikv { place: Place { endpoints, prefix, .. }, .. } => {
+                let note = format!(
+                    "under the prefix {prefix:?} in TiKV (placement drivers {})",
+                    endpoints.join(", ")
+                );
+                write_private(&path, note.as_bytes())
+            }
+        }
+    }
+
     /// Opens the store, or joins the servers that have it open. `address` is how they reach this one.
     ///
     /// # Errors
@@ -132,13 +161,39 @@ impl StorePlace {
             Self::Tikv { place, peer_port } => {
                 let context = || format!("cannot open the store {:?} in TiKV", place.prefix);
                 let connecting = place.clone();
-                let engine = tokio::task::spawn_blocking(move || tikv::open(&connecting)).await?;
+                let engine = tokio::task::spawn_blocking(move || {
+                    let engine = tikv::open(&connecting)?;
+                    if tikv::is_new(&engine)? {
+                        tell_of_founding(&connecting)?;
+                    }
+                    Ok::<_, OpenError>(engine)
+                });
+                let engine = engine.await?;
                 let bind = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), *peer_port);
                 let peer = Peer { bind, advertise: address };
                 Store::join(engine.with_context(context)?, options, peer).await.with_context(context)
             }
         }
     }
+}
+
+/// Where the state of the cluster in a data directory is, if elsewhere.
+pub(crate) fn elsewhere(data: &Path) -> Option<String> {
+    std::fs::read_to_string(data.join(ELSEWHERE)).ok()
+}
+
+/// A prefix that was mistyped begins an empty cluster, too; whoever did that is to see it at once.
+fn tell_of_founding(place: &Place) -> Result<(), OpenError> {
+    let survey = tikv::survey(place)?;
+    let others: Vec<String> = survey.stores.iter().map(|found| format!("{:?}", found.prefix)).collect();
+    let others = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
+    tracing::warn!(
+        "a NEW CLUSTER begins under --store-prefix {:?}, where nothing was stored; this TiKV has these: {others}{}. If one of \
+         them was meant, stop this server and name it (`coxswain store ls` shows them)",
+        place.prefix,
+        if survey.is_complete { "" } else { ", and perhaps more" }
+    );
+    Ok(())
 }
 
 #[cfg(test)]

@@ -31,7 +31,12 @@ pub(crate) enum StoreCommand {
         #[command(flatten)]
         store: Box<StoreOptions>,
     },
-    /// Move the state from the data directory into TiKV, or back, revisions and history included
+    /// List the clusters that keep their state in a TiKV: their prefixes, revisions and what became of them
+    Ls {
+        #[command(flatten)]
+        tikv: Box<StoreOptions>,
+    },
+    /// Move the state of a cluster, running or not, from a data directory into TiKV, or back
     Move(Box<MoveOptions>),
     /// Make a store that has lost something usable again, with what is whole in it
     Repair {
@@ -56,8 +61,33 @@ pub(crate) async fn run(command: StoreCommand) -> anyhow::Result<()> {
             let place = store.resolve()?;
             tokio::task::spawn_blocking(move || check(&data_dir, &place)).await?
         }
+        StoreCommand::Ls { tikv } => list(tikv.in_tikv().resolve()?).await,
         StoreCommand::Move(options) => moving::run(*options).await,
         StoreCommand::Repair { data_dir, accept_loss } => repair(&data_dir, accept_loss).await,
+    }
+}
+
+async fn list(place: StorePlace) -> anyhow::Result<()> {
+    let StorePlace::Tikv { place, .. } = place else { bail!("name TiKV: --store-endpoints") };
+    let survey = tokio::task::spawn_blocking(move || tikv::survey(&place)).await?;
+    let survey = survey.context("cannot look into TiKV")?;
+    println!("{:<40} {:>12}  STATE", "PREFIX", "REVISION");
+    for found in &survey.stores {
+        let revision = found.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
+        println!("{:<40} {revision:>12}  {}", format!("{:?}", found.prefix), state(found));
+    }
+    if !survey.is_complete {
+        println!("other applications have many keys here: behind them there may be more");
+    }
+    Ok(())
+}
+
+fn state(found: &tikv::Found) -> String {
+    match (&found.departure, found.revision) {
+        (Some(departure), _) if departure.is_over => format!("moved to {}", departure.to),
+        (Some(departure), _) => format!("being moved to {}", departure.to),
+        (None, Some(_)) => "in use, or ready to be".to_owned(),
+        (None, None) => "a restore or a move into it was not finished".to_owned(),
     }
 }
 
@@ -79,7 +109,16 @@ fn check(data_dir: &Path, place: &StorePlace) -> anyhow::Result<()> {
         }
         StorePlace::Tikv { place, .. } => {
             let context = || format!("the store {:?} in TiKV", place.prefix);
-            inspect(&tikv::open(place).with_context(context)?).with_context(context)?
+            let engine = tikv::open(place).with_context(context)?;
+            ensure!(
+                !tikv::is_new(&engine).with_context(context)?,
+                "no store begins with the prefix {:?}: `coxswain store ls` shows those that there are",
+                place.prefix
+            );
+            if let Some(departure) = store::departure(&engine).with_context(context)? {
+                println!("its {departure}");
+            }
+            inspect(&engine).with_context(context)?
         }
     };
     describe(&report);

@@ -9,7 +9,7 @@ use cri::v1::LinuxContainerResources;
 use k8s_openapi::api::core::v1::Pod;
 
 use self::{
-    hierarchy::{Hierarchy, hierarchies},
+    hierarchy::Hierarchy,
     tiers::{Requests, Tiers},
 };
 use crate::{pod, spec::resources};
@@ -29,8 +29,11 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// The hierarchies of this machine, of which pods may use `milli_cpu`. An empty `root` leaves cgroups to the runtime.
     pub(crate) fn find(root: &str, milli_cpu: i64) -> Self {
-        let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let hierarchies = if root.is_empty() { Vec::new() } else { hierarchies(&table) };
+        let hierarchies = if root.is_empty() { Ok(Vec::new()) } else { hierarchy::all() };
+        let hierarchies = hierarchies.unwrap_or_else(|error| {
+            tracing::error!(%error, "cannot see the hierarchies of cgroups: pods are not limited as a whole");
+            Vec::new()
+        });
         let shares = resources::shares(milli_cpu);
         Self { root: root.to_owned(), hierarchies, shares, tiers: Tiers::default() }
     }
@@ -178,7 +181,7 @@ mod tests {
             serde_json::from_value(serde_json::json!({"metadata": {"uid": uid}, "spec": spec})).unwrap()
         };
         let requests = |cpu: &str| serde_json::json!({"requests": {"cpu": cpu}});
-        let is_v2 = cgroups.hierarchies.iter().any(|hierarchy| hierarchy.is_v2);
+        let is_v2 = linux::cgroups::is_unified(&linux::cgroups::hierarchies().unwrap());
         let file = if is_v2 { "cpu.weight" } else { "cpu.shares" };
         let shares = |class: &str| -> i64 {
             let path = format!("{root}/kubepods/{class}/{file}");

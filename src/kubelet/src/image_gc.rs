@@ -1,6 +1,6 @@
 //! Removes images that no container uses when the disk that holds them fills up (upstream: kubelet/images, image_gc_manager).
 //!
-//! Above 85% it removes those that were used least recently, until 80% are reached; none that has been here for less than two
+//! Above a threshold it removes those that were used least recently, until another one is reached; none that has been here for less than two
 //! minutes. Removes nothing else, and no image that a container refers to, even one that has ended.
 
 use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
@@ -17,9 +17,6 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(300);
-/// In percent of the file system.
-const HIGH: u64 = 85;
-const LOW: u64 = 80;
 const MIN_AGE: SignedDuration = SignedDuration::from_mins(2);
 
 /// When an image was seen first, and when a container used it last.
@@ -73,7 +70,8 @@ async fn look(host: &Host, known: &mut Known) -> Result<Option<String>, Error> {
     let containers = runtime.list_containers(v1::ListContainersRequest::default()).await?.containers;
     let now = Timestamp::now();
     remember(&mut known.images, &images, &containers, now);
-    let wanted = wanted(space(runtime, &mut known.place).await?);
+    let space = space(runtime, &mut known.place).await?;
+    let wanted = host.config.thresholds.image_gc.wanted(space.capacity_bytes, space.available_bytes);
     let mut freed = 0;
     for image in candidates(&images, &known.images, now) {
         if freed >= wanted {
@@ -98,17 +96,6 @@ async fn space(runtime: &dyn cri::Runtime, known: &mut Option<String>) -> Result
         None => disk::images_path(runtime).await?,
     };
     Ok(Space::of(Path::new(known.insert(place)))?)
-}
-
-/// How many bytes must become free.
-fn wanted(space: Space) -> u64 {
-    let Space { capacity_bytes, available_bytes, .. } = space;
-    let used_percent =
-        100 - (available_bytes.min(capacity_bytes) * 100).checked_div(capacity_bytes).unwrap_or(100);
-    if used_percent < HIGH {
-        return 0;
-    }
-    (capacity_bytes * (100 - LOW) / 100).saturating_sub(available_bytes)
 }
 
 /// Notes which images are here and which are used.
@@ -163,13 +150,6 @@ mod tests {
 
     fn image(id: &str) -> v1::Image {
         v1::Image { id: id.into(), repo_tags: vec![format!("{id}:tag")], ..v1::Image::default() }
-    }
-
-    #[test]
-    fn nothing_goes_below_85_percent_and_above_it_as_much_as_leads_to_80() {
-        let wanted =
-            |available_bytes| wanted(Space { capacity_bytes: 1000, available_bytes, ..Space::default() });
-        assert_eq!([500, 160, 150, 0].map(wanted), [0, 0, 50, 200]);
     }
 
     #[test]

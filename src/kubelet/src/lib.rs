@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     cgroups::Cgroups, host::Host, machine::Machine, pods::Pods, references::References, tokens::Tokens,
 };
+pub use thresholds::{Error as ThresholdsError, EvictionHard, ImageGc, Thresholds};
 
 mod act;
 mod admit;
@@ -49,6 +50,7 @@ mod report;
 mod server;
 mod spec;
 mod status;
+mod thresholds;
 mod tokens;
 mod volumes;
 mod worker;
@@ -68,6 +70,8 @@ pub struct Config {
     pub log_dir: PathBuf,
     /// The cgroup below which all pods' cgroups are, e.g. `/coxswain-0123abcd`; empty leaves cgroups to the runtime.
     pub cgroup_root: String,
+    /// What the node keeps free.
+    pub thresholds: Thresholds,
     /// The cluster's DNS server for pods of policy `ClusterFirst`.
     pub cluster_dns: Option<IpAddr>,
     /// The DNS domain of the cluster, e.g. `cluster.local`.
@@ -144,7 +148,7 @@ fn make_host(
     network: watch::Receiver<Result<(), String>>,
     cancel: &CancellationToken,
 ) -> Host {
-    let machine = Machine::read(&config.data_dir);
+    let machine = Machine::read(&config.data_dir, &config.thresholds.eviction_hard);
     let informers = Informers::new(client.clone(), cancel.clone());
     Host {
         runtime_name,

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use crate::thresholds::{EvictionHard, Signal};
+
 /// Facts about the machine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {
@@ -9,6 +11,9 @@ pub(crate) struct Machine {
     pub memory_bytes: i64,
     /// Of the file system with the kubelet's data.
     pub storage_bytes: i64,
+    /// Of memory and storage, what pods do not get: the node would count as short.
+    kept_memory_bytes: i64,
+    kept_storage_bytes: i64,
     /// Page size (as in `hugepages-2Mi`) and bytes set aside, for each size the kernel has.
     pub hugepages: Vec<(String, i64)>,
     pub machine_id: String,
@@ -32,16 +37,20 @@ pub(crate) struct Amounts {
     pub ephemeral_bytes: i64,
 }
 
-/// Memory that pods do not get (upstream: the hard eviction threshold `memory.available`).
-const RESERVED_MEMORY: i64 = 100 << 20;
-
 impl Machine {
-    pub(crate) fn read(data_dir: &Path) -> Self {
+    pub(crate) fn read(data_dir: &Path, eviction_hard: &EvictionHard) -> Self {
+        let kept = |signal, whole: i64| {
+            let kept = eviction_hard.kept(signal, u64::try_from(whole).unwrap_or(0));
+            i64::try_from(kept).unwrap_or(i64::MAX)
+        };
         let text = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let (memory_bytes, storage_bytes) = (memory(&text("/proc/meminfo")), storage(data_dir));
         Self {
             cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as i64),
-            memory_bytes: memory(&text("/proc/meminfo")),
-            storage_bytes: storage(data_dir),
+            memory_bytes,
+            storage_bytes,
+            kept_memory_bytes: kept(Signal::MemoryAvailable, memory_bytes),
+            kept_storage_bytes: kept(Signal::NodeFsAvailable, storage_bytes),
             hugepages: hugepages(),
             machine_id: text("/etc/machine-id"),
             system_uuid: Some(text("/sys/class/dmi/id/product_uuid"))
@@ -63,9 +72,12 @@ impl Machine {
         let in_hugepages: i64 = self.hugepages.iter().map(|(_, bytes)| bytes).sum();
         Amounts {
             milli_cpu: self.cores * 1000,
-            memory_bytes: (self.memory_bytes - RESERVED_MEMORY - in_hugepages).max(0),
-            // Upstream keeps a tenth of the disk free.
-            ephemeral_bytes: self.storage_bytes / 10 * 9,
+            memory_bytes: self
+                .memory_bytes
+                .saturating_sub(self.kept_memory_bytes)
+                .saturating_sub(in_hugepages)
+                .max(0),
+            ephemeral_bytes: self.storage_bytes.saturating_sub(self.kept_storage_bytes).max(0),
         }
     }
 

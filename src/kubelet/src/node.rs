@@ -230,7 +230,8 @@ impl Keeper {
         let state = self.host.runtime.status(v1::StatusRequest { verbose: false }).await;
         let now = Timestamp::now();
         let measured = pressure::Measured::now(&self.host.config.data_dir, self.images_path.as_deref());
-        let pressure = self.pressure.update(&measured, now);
+        let pressure =
+            self.pressure.update(measured.pressure(&self.host.config.thresholds.eviction_hard), now);
         let status = status::status(&status::Input {
             host: &self.host,
             port: self.port,

@@ -273,7 +273,7 @@ fn kill(
 
 impl Plan {
     /// Asks to be made again at `at`, or earlier.
-    fn wake(&mut self, at: Timestamp) {
+    pub(crate) fn wake(&mut self, at: Timestamp) {
         self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
     }
 }

@@ -55,8 +55,7 @@ pub(crate) struct Worker {
     probers: Probers,
     reports: mpsc::UnboundedReceiver<Report>,
     ended: HashMap<String, observed::Container>,
-    /// What waited at the last look, for events about changes.
-    waiting: Plan,
+    told: announce::Told,
 }
 
 /// What one round of a worker came to.
@@ -84,7 +83,7 @@ impl Worker {
             memory: Memory::default(),
             jobs: JoinSet::new(),
             ended: HashMap::new(),
-            waiting: Plan::default(),
+            told: announce::Told::default(),
             host,
             poke,
             desired,
@@ -196,9 +195,9 @@ impl Worker {
             }
         };
         self.memory.probes.retain(|id, _| observed.by_id(id).is_some());
-        let plan = self.plan(&observed);
+        let mut plan = self.plan(&observed);
         let status = self.status(&observed, &plan);
-        self.announce(&plan, &observed);
+        self.announce(&mut plan, &observed);
         self.update_probers(&observed, &status);
         let withheld = if self.is_replacing(&plan) {
             Some(status)
@@ -212,11 +211,14 @@ impl Worker {
         self.carry_out(plan, &observed, withheld).await
     }
 
-    /// Whether the plan starts the successor of a container that was killed for it. The two are one act, whose middle
-    /// the status does not show (upstream: one SyncPod does both): the pod would cease to be ready for a moment.
+    /// Whether the plan starts the successor of a container that was killed for it, or its image is being pulled. It is one
+    /// act, whose middle the status does not show (upstream: one SyncPod does all of it): the pod would cease to be ready
+    /// for a moment, or seem to have ended.
     fn is_replacing(&self, plan: &Plan) -> bool {
         let asked = |name: &String| self.memory.containers.get(name).is_some_and(|known| known.restart_asked);
-        plan.steps.iter().any(|step| matches!(step, Step::Start { name, .. } if asked(name)))
+        let is_pulling = self.memory.containers.values().any(|known| known.restart_asked && known.is_pulling);
+        let starts = plan.steps.iter().any(|step| matches!(step, Step::Start { name, .. } if asked(name)));
+        starts || (is_pulling && self.memory.stopping_since.is_none())
     }
 
     fn plan(&mut self, observed: &Observed) -> Plan {

@@ -7,6 +7,8 @@ pub mod json;
 pub mod merge;
 pub mod strategic;
 
+pub use strategic::in_go;
+
 /// Why a patch cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {

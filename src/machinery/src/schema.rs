@@ -19,6 +19,7 @@ pub(crate) use check::BASE64;
 pub use check::{TypeError, check_types};
 pub use facts::{kinds, named, of};
 pub(crate) use numbered::Numbered;
+pub use time::error as time_error;
 pub use types::{Embedded, Field, ListType, PatchStrategy, Shape, Type, TypeRef};
 pub use unknown::{strict_errors, unknown_fields};
 

@@ -41,6 +41,10 @@ const FEATURES: &[Feature] = &[
     ("nf_tables connection tracking (nft_ct)", |batch| {
         batch.add_chain(&Chain::regular("c")).add_rule("c", &Rule::new().new_connection());
     }),
+    ("nf_tables packets without connection tracking (nft_ct)", |batch| {
+        batch.add_chain(&Chain::base("c", HookType::Filter, Hook::Output, -300));
+        batch.add_rule("c", &Rule::new().then(Expression::Untracked));
+    }),
     ("nf_tables random numbers (nft_numgen)", |batch| {
         let random = Load::Random { modulus: 2 };
         batch.add_chain(&Chain::regular("c")).add_rule("c", &Rule::new().load(random, R0));

@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use crate::Error;
 pub(crate) use neighbours::HardwareAddress;
 pub(crate) use routes::{Gateway, is_no_direct_way};
-pub(crate) use vxlan::Tunnel;
+pub(crate) use vxlan::{PORT as TUNNEL_PORT, Tunnel};
 
 /// MTU where nothing tells a better one.
 const ETHERNET_MTU: u32 = 1500;

@@ -9,6 +9,7 @@ mod backend;
 mod kernel;
 mod peers;
 mod plan;
+mod untracked;
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 

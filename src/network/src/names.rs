@@ -12,6 +12,11 @@ pub(crate) fn pods_table(instance: &str) -> String {
     format!("coxswain-{instance}-pods")
 }
 
+/// The table of the tunnel to other nodes.
+pub(crate) fn mesh_table(instance: &str) -> String {
+    format!("coxswain-{instance}-mesh")
+}
+
 /// What the names of an instance's links begin with.
 pub(crate) fn link_prefix(instance: &str) -> String {
     format!("cx{}", instance.get(..4).unwrap_or(instance))

@@ -13,7 +13,7 @@ use crate::{
 /// The kernel's, when something could not be removed.
 pub fn reset(instance: &str) -> Result<(), Error> {
     let mut socket = Socket::open()?;
-    for table in [names::table(instance), names::pods_table(instance)] {
+    for table in [names::table(instance), names::pods_table(instance), names::mesh_table(instance)] {
         let mut batch = Batch::new(table);
         // Deleting what is not there is an error; adding what is there is none.
         batch.add_table().delete_table();

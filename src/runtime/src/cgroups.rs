@@ -1,19 +1,13 @@
 //! Control groups of version 1, 2 and both beside each other, as far as libcontainer leaves them to us: where a path
-//! is mounted, removal, out-of-memory counts. Sets no limits.
+//! is, removal, out-of-memory counts. Sets no limits.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{At, Result};
+use linux::cgroups::{self, Hierarchy};
 
-/// One mounted hierarchy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hierarchy {
-    pub(crate) mount: PathBuf,
-    /// `memory`, `cpu`, …; empty for version 2.
-    pub(crate) controllers: Vec<String>,
-}
+use crate::error::{At, Result};
 
 /// All hierarchies of this machine.
 #[derive(Clone, Debug)]
@@ -24,22 +18,19 @@ pub(crate) struct Cgroups {
 impl Cgroups {
     /// Reads what is mounted.
     pub(crate) fn read() -> Result<Self> {
-        let path = "/proc/self/mountinfo";
-        Ok(Self { hierarchies: parse_mounts(&fs::read_to_string(path).at("read", path)?) })
+        Ok(Self { hierarchies: cgroups::hierarchies().at("read", linux::MOUNT_TABLE)? })
     }
 
     /// Whether resources are controlled by version 2 alone.
     pub(crate) fn is_unified(&self) -> bool {
-        self.hierarchies.iter().all(|h| h.controllers.is_empty())
+        cgroups::is_unified(&self.hierarchies)
     }
 
     /// Where `path` is in the hierarchy of a controller.
     pub(crate) fn directory(&self, controller: &str, path: &str) -> Option<PathBuf> {
-        let of_controller = |h: &&Hierarchy| h.controllers.iter().any(|c| c == controller);
-        let unified = |h: &&Hierarchy| h.controllers.is_empty();
-        let found = self.hierarchies.iter().find(of_controller);
-        let found = found.or_else(|| self.hierarchies.iter().find(unified).filter(|_| self.is_unified()));
-        found.map(|hierarchy| below(&hierarchy.mount, path))
+        let found = self.hierarchies.iter().find(|hierarchy| hierarchy.has(controller));
+        let found = found.or_else(|| self.hierarchies.first().filter(|_| self.is_unified()));
+        found.map(|hierarchy| hierarchy.path(path))
     }
 
     /// Whether the kernel can control this.
@@ -53,7 +44,7 @@ impl Cgroups {
 
     /// Where `path` is in every hierarchy.
     pub(crate) fn directories(&self, path: &str) -> Vec<PathBuf> {
-        self.hierarchies.iter().map(|hierarchy| below(&hierarchy.mount, path)).collect()
+        self.hierarchies.iter().map(|hierarchy| hierarchy.path(path)).collect()
     }
 
     /// Makes `path` everywhere and answers the files that a process joins it by.
@@ -84,7 +75,7 @@ impl Cgroups {
         let named: Vec<String> =
             controllers.split(',').filter(|c| !c.is_empty()).map(str::to_owned).collect();
         let hierarchy = self.hierarchies.iter().find(|h| h.controllers == named)?;
-        Some(below(&hierarchy.mount, path).join("cgroup.procs"))
+        Some(hierarchy.path(path).join("cgroup.procs"))
     }
 
     /// Removes `path` with all below it, everywhere. Processes in it must be gone.
@@ -111,10 +102,6 @@ impl Cgroups {
         found.dedup();
         found
     }
-}
-
-fn below(mount: &Path, path: &str) -> PathBuf {
-    mount.join(path.trim_start_matches('/'))
 }
 
 fn inherit(directory: &Path, name: &str) -> Result<()> {
@@ -159,35 +146,6 @@ fn collect_processes(directory: &Path, found: &mut Vec<i32>) {
     }
 }
 
-/// Format: proc(5), `/proc/<pid>/mountinfo`.
-fn parse_mounts(text: &str) -> Vec<Hierarchy> {
-    let mut found: Vec<Hierarchy> = Vec::new();
-    for line in text.lines() {
-        let Some((left, right)) = line.split_once(" - ") else { continue };
-        let (Some(root), Some(mount)) = (left.split(' ').nth(3), left.split(' ').nth(4)) else { continue };
-        let mut right = right.split(' ');
-        let (kind, options) = (right.next().unwrap_or_default(), right.nth(1).unwrap_or_default());
-        // The same hierarchy may be mounted in several places, for instance inside a container's root.
-        if root != "/" || !mount.starts_with("/sys/fs/cgroup") {
-            continue;
-        }
-        let controllers = match kind {
-            "cgroup2" => Vec::new(),
-            "cgroup" => options
-                .split(',')
-                .filter(|o| !["rw", "ro", "xattr", "clone_children", "noprefix"].contains(o))
-                .filter(|o| !o.starts_with("release_agent="))
-                .map(str::to_owned)
-                .collect(),
-            _ => continue,
-        };
-        if !found.iter().any(|h| h.controllers == controllers) {
-            found.push(Hierarchy { mount: PathBuf::from(mount), controllers });
-        }
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,7 +159,7 @@ mod tests {
 
     #[test]
     fn hierarchies_are_found_by_controller_whatever_their_version() {
-        let hybrid = Cgroups { hierarchies: parse_mounts(HYBRID) };
+        let hybrid = Cgroups { hierarchies: cgroups::parse(HYBRID) };
         assert!(!hybrid.is_unified());
         assert_eq!(hybrid.hierarchies.len(), 3);
         assert_eq!(
@@ -217,7 +175,7 @@ mod tests {
         assert_eq!(procs("0::/a"), Some(PathBuf::from("/sys/fs/cgroup/unified/a/cgroup.procs")));
 
         let unified =
-            Cgroups { hierarchies: parse_mounts("30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw") };
+            Cgroups { hierarchies: cgroups::parse("30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw") };
         assert!(unified.is_unified());
         assert_eq!(unified.directory("memory", "/a"), Some(PathBuf::from("/sys/fs/cgroup/a")));
     }

@@ -19,7 +19,6 @@ mod filter;
 pub mod images;
 mod limits;
 mod monitor;
-mod mounts;
 mod network;
 mod process;
 mod reset;
@@ -38,7 +37,7 @@ use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use error::{Error, Result};
-pub use mounts::mounts_below;
+pub use linux::mounts::below as mounts_below;
 pub use network::{NetworkError, PodNetwork};
 pub use reset::reset;
 

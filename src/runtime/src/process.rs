@@ -43,25 +43,24 @@ impl Identity {
 
     /// Whether a signal does anything to the process. The first process of a PID namespace does not get one that it neither
     /// catches nor has blocked (signal(7)), which is so of every program in its first moments.
-    pub(crate) fn heeds(self, signal: Signal) -> bool {
-        let spares_first = !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP);
+    pub(crate) fn heeds(self, signal: i32) -> bool {
+        let spares_first = !matches!(signal, libc::SIGKILL | libc::SIGSTOP);
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         !(spares_first && self.is_alive() && is_deaf(&status, signal))
     }
 
     /// Sends a signal to exactly this process; that it is gone is fine.
     pub(crate) fn signal(self, signal: Signal) {
+        self.signal_number(signal as i32);
+    }
+
+    /// The same by number, which real-time signals have alone.
+    pub(crate) fn signal_number(self, signal: i32) {
         use std::os::fd::AsRawFd;
         if let Some(fd) = self.open() {
             // SAFETY: no memory is involved.
             unsafe {
-                libc::syscall(
-                    libc::SYS_pidfd_send_signal,
-                    fd.as_raw_fd(),
-                    signal as i32,
-                    std::ptr::null::<()>(),
-                    0,
-                )
+                libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, std::ptr::null::<()>(), 0)
             };
         }
     }
@@ -92,10 +91,10 @@ fn stat_field(pid: i32, index: usize) -> Option<String> {
 }
 
 /// Whether a `/proc/<pid>/status` is that of a namespace's first process that neither catches nor blocks the signal.
-fn is_deaf(status: &str, signal: Signal) -> bool {
+fn is_deaf(status: &str, signal: i32) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let is_first = field("NSpid:").and_then(|numbers| numbers.split_whitespace().next_back()) == Some("1");
-    let bit = 1_u64 << (signal as u32 - 1);
+    let bit = 1_u64 << (signal - 1);
     let has = |name: &str| {
         let mask = field(name).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
         mask.is_none_or(|mask| mask & bit != 0)
@@ -122,13 +121,19 @@ mod tests {
             format!("Name:\tx\nNSpid:\t{pids}\nSigBlk:\t{blocked}\nSigIgn:\t0\nSigCgt:\t{caught}\n")
         };
         let (none, term) = ("0000000000000000", "0000000000004000");
-        assert!(is_deaf(&status("4711\t1", none, none), Signal::SIGTERM));
-        assert!(is_deaf(&status("4711\t1", none, term), Signal::SIGQUIT));
-        assert!(!is_deaf(&status("4711\t1", none, term), Signal::SIGTERM));
-        assert!(!is_deaf(&status("4711\t1", term, none), Signal::SIGTERM));
-        assert!(!is_deaf(&status("4711\t7", none, none), Signal::SIGTERM));
-        assert!(!is_deaf(&status("4711", none, none), Signal::SIGTERM));
-        assert!(!is_deaf("", Signal::SIGTERM));
+        assert!(is_deaf(&status("4711\t1", none, none), libc::SIGTERM));
+        assert!(is_deaf(&status("4711\t1", none, term), libc::SIGQUIT));
+        assert!(!is_deaf(&status("4711\t1", none, term), libc::SIGTERM));
+        assert!(!is_deaf(&status("4711\t1", term, none), libc::SIGTERM));
+        assert!(!is_deaf(&status("4711\t7", none, none), libc::SIGTERM));
+        assert!(!is_deaf(&status("4711", none, none), libc::SIGTERM));
+        assert!(!is_deaf("", libc::SIGTERM));
+        let (first, last) = ("0000000200000000", "8000000000000000");
+        assert!(
+            !is_deaf(&status("4711\t1", none, first), libc::SIGRTMIN())
+                && is_deaf(&status("1", none, first), libc::SIGRTMAX())
+        );
+        assert!(!is_deaf(&status("4711\t1", none, last), libc::SIGRTMAX()));
     }
 
     #[test]

@@ -8,8 +8,7 @@ use nix::sys::signal::Signal;
 
 use crate::cgroups::Cgroups;
 use crate::container::Container;
-use crate::error::{Error, Result};
-use crate::mounts::mounts_below;
+use crate::error::{At, Error, Result};
 use crate::process::{self, Identity};
 use crate::sandbox::Sandbox;
 use crate::shim::sandbox::PAUSE_FILE;
@@ -28,7 +27,7 @@ pub fn reset(root: &Path, cgroup_root: &str) -> Result<()> {
     let (processes, mut paths) = find_processes(root)?;
     paths.push(cgroup_root.to_owned());
     kill_all(&cgroups, processes, &paths)?;
-    for mount in mounts_below(root)? {
+    for mount in linux::mounts::below(root).at("read", linux::MOUNT_TABLE)? {
         snapshots::unmount(&mount)?;
     }
     for path in &paths {

@@ -2,7 +2,7 @@
 //!
 //! Each call runs beside the scheduling loop; the outcome of a binding comes back over a channel.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use client::{EventType, Recorder, answer, reference};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::pod_info::PodInfo;
 
@@ -24,6 +24,18 @@ use crate::pod_info::PodInfo;
 pub(crate) struct Outcome {
     pub(crate) pod: Arc<PodInfo>,
     pub(crate) result: kube::Result<()>,
+    /// Since the cycle that chose the node began.
+    pub(crate) took: Duration,
+    /// How many cycles the pod has had.
+    pub(crate) attempts: u32,
+}
+
+/// The cycle that chose a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cycle {
+    pub(crate) started: Instant,
+    /// The how manieth of the pod it is, from 1.
+    pub(crate) attempt: u32,
 }
 
 #[derive(Clone)]
@@ -37,11 +49,18 @@ impl Binder {
         Self { client, recorder }
     }
 
-    /// Binds `pod` to `node` in the background and reports to `outcomes`.
-    pub(crate) fn bind(&self, pod: Arc<PodInfo>, node: String, outcomes: mpsc::UnboundedSender<Outcome>) {
+    /// Binds `pod` to `node`, which `cycle` chose, in the background and reports to `outcomes`.
+    pub(crate) fn bind(
+        &self,
+        pod: Arc<PodInfo>,
+        node: String,
+        cycle: Cycle,
+        outcomes: mpsc::UnboundedSender<Outcome>,
+    ) {
         let binder = self.clone();
         tokio::spawn(async move {
             let result = binder.post_binding(&pod.pod, &node).await;
+            let took = cycle.started.elapsed();
             if result.is_ok() {
                 let meta = &pod.pod.metadata;
                 let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
@@ -53,7 +72,7 @@ impl Binder {
                 binder.recorder.event(&reference(&*pod.pod), EventType::Normal, "Scheduled", message);
             }
             // Nobody listens any more only when the scheduler has ended.
-            outcomes.send(Outcome { pod, result }).ok();
+            outcomes.send(Outcome { pod, result, took, attempts: cycle.attempt }).ok();
         });
     }
 

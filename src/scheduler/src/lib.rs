@@ -12,6 +12,7 @@ mod cluster;
 mod cycle;
 mod diagnosis;
 mod framework;
+mod metrics;
 mod node_info;
 mod plugins;
 mod pod_index;
@@ -22,7 +23,8 @@ mod spread_constraint;
 
 use std::{convert::Infallible, fmt};
 
-use client::{Informers, Recorder};
+use client::{Informer, Informers, Recorder};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use tokio_util::sync::CancellationToken;
 
 use self::{binding::Binder, scheduler::Scheduler};
@@ -49,6 +51,32 @@ impl fmt::Debug for Config {
     }
 }
 
+/// What the scheduler looks at: kept also while another schedules, so that it can take over at once.
+#[derive(Clone, Debug)]
+pub struct Caches {
+    namespaces: Informer<Namespace>,
+    nodes: Informer<Node>,
+    pods: Informer<Pod>,
+}
+
+impl Caches {
+    /// Those of the process, filled from now on.
+    pub fn new(informers: &Informers) -> Self {
+        Self { namespaces: informers.of(), nodes: informers.of(), pods: informers.of() }
+    }
+
+    /// Whether all of them are complete.
+    pub fn are_synced(&self) -> bool {
+        self.namespaces.is_synced() && self.nodes.is_synced() && self.pods.is_synced()
+    }
+
+    async fn synced(&self) {
+        self.namespaces.synced().await;
+        self.nodes.synced().await;
+        self.pods.synced().await;
+    }
+}
+
 /// Schedules until cancelled. After a panic it begins anew, from what the informers hold.
 pub async fn run(config: Config) {
     client::keep_running(NAME, &config.cancel, |cancel| schedule(&config, cancel)).await;
@@ -57,6 +85,6 @@ pub async fn run(config: Config) {
 async fn schedule(config: &Config, cancel: CancellationToken) -> Result<(), Infallible> {
     let recorder = Recorder::new(config.client.clone(), NAME, &config.host);
     let scheduler = Scheduler::new(Binder::new(config.client.clone(), recorder));
-    cancel.run_until_cancelled(scheduler.run(&config.informers)).await;
+    cancel.run_until_cancelled(scheduler.run(&Caches::new(&config.informers))).await;
     Ok(())
 }

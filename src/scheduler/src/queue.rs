@@ -60,7 +60,28 @@ enum Place {
     InCycle,
 }
 
+/// How many pods wait, by where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    pub(crate) active: usize,
+    pub(crate) backoff: usize,
+    pub(crate) unschedulable: usize,
+}
+
 impl Queue {
+    /// How many pods wait.
+    pub(crate) fn sizes(&self) -> Sizes {
+        let unschedulable = self.unschedulable.len();
+        // Whatever is unschedulable has a deadline, too.
+        let backoff = self.deadlines.len() - unschedulable;
+        Sizes { active: self.ready.len(), backoff, unschedulable }
+    }
+
+    /// How often a pod that is here was tried.
+    pub(crate) fn attempts(&self, uid: &str) -> u32 {
+        self.entries.get(uid).map_or(0, |entry| entry.attempts)
+    }
+
     /// Takes in a new pod, or a new state of one that waits. A change other than of its status may make an unschedulable
     /// pod fit.
     pub(crate) fn set(&mut self, pod: Arc<PodInfo>, now: Instant) {

@@ -5,18 +5,19 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use client::{Change, Informer, Informers, answer};
+use client::{Change, Informer, answer};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use objects::pod;
 use rand::Rng;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    NAME,
-    binding::{Binder, Outcome},
+    Caches, NAME,
+    binding::{Binder, Cycle, Outcome},
     cluster::Cluster,
     cycle,
     framework::Event,
+    metrics::{self, Attempt},
     plugins,
     pod_info::PodInfo,
     queue::Queue,
@@ -38,11 +39,9 @@ impl Scheduler {
     }
 
     /// Schedules until the informers stop.
-    pub(crate) async fn run(mut self, informers: &Informers) {
-        let (namespaces, nodes, pods) = (informers.of(), informers.of(), informers.of::<Pod>());
-        namespaces.synced().await;
-        nodes.synced().await;
-        pods.synced().await;
+    pub(crate) async fn run(mut self, caches: &Caches) {
+        let Caches { namespaces, nodes, pods } = caches;
+        caches.synced().await;
         let mut namespace_changes = namespaces.subscribe();
         let (mut node_changes, mut pod_changes) = (nodes.subscribe(), pods.subscribe());
         loop {
@@ -56,9 +55,10 @@ impl Scheduler {
                 self.on_pod(change);
             }
             while let Ok(outcome) = self.outcomes.1.try_recv() {
-                self.on_outcome(outcome, &pods);
+                self.on_outcome(outcome, pods);
             }
             self.queue.release_due(Instant::now());
+            metrics::pending(self.queue.sizes());
             if let Some(pod) = self.queue.pop() {
                 self.schedule(pod);
                 tokio::task::consume_budget().await;
@@ -69,7 +69,7 @@ impl Scheduler {
                 Some(change) = namespace_changes.next() => self.on_namespace(change),
                 Some(change) = node_changes.next() => self.on_node(change),
                 Some(change) = pod_changes.next() => self.on_pod(change),
-                Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome, &pods),
+                Some(outcome) = self.outcomes.1.recv() => self.on_outcome(outcome, pods),
                 () = sleep_until(deadline), if deadline.is_some() => {}
                 else => return,
             }
@@ -77,15 +77,19 @@ impl Scheduler {
     }
 
     fn schedule(&mut self, pod: Arc<PodInfo>) {
-        let choose = |count| rand::rng().random_range(0..count);
-        match cycle::schedule(&self.cluster, &pod, &mut self.start, choose) {
+        let (started, choose) = (Instant::now(), |count| rand::rng().random_range(0..count));
+        let decision = cycle::schedule(&self.cluster, &pod, &mut self.start, choose);
+        metrics::decided(started.elapsed());
+        match decision {
             Ok(node) => {
                 // Assumed: counted on the node before the API server and the informer confirm it.
                 self.place(pod.clone(), &node);
-                self.binder.bind(pod, node, self.outcomes.0.clone());
+                let cycle = Cycle { started, attempt: self.queue.attempts(pod.uid()) };
+                self.binder.bind(pod, node, cycle, self.outcomes.0.clone());
             }
             Err(diagnosis) => {
                 let message = diagnosis.message(&pod);
+                metrics::attempted(Attempt::Unschedulable, started.elapsed());
                 self.queue.set_unschedulable(pod.uid(), diagnosis.rejectors, Instant::now());
                 self.binder.report_failure(&pod, "Unschedulable", message);
             }
@@ -94,7 +98,10 @@ impl Scheduler {
 
     fn on_outcome(&mut self, outcome: Outcome, pods: &Informer<Pod>) {
         let uid = outcome.pod.uid();
-        let Err(error) = outcome.result else { return self.queue.remove(uid) };
+        let Err(error) = outcome.result else {
+            metrics::attempted(Attempt::Scheduled(outcome.attempts), outcome.took);
+            return self.queue.remove(uid);
+        };
         let meta = &outcome.pod.pod.metadata;
         let namespace = meta.namespace.as_deref().unwrap_or_default();
         let known = pods.get(namespace, meta.name.as_deref().unwrap_or_default());
@@ -102,6 +109,7 @@ impl Scheduler {
             // It is bound after all, by this attempt whose answer was lost or by somebody else: the pod's change tells.
             return;
         }
+        metrics::attempted(Attempt::Error, outcome.took);
         if let Some(pod) = self.cluster.remove_pod(uid) {
             self.wake(&Event::Ended(&pod));
         }

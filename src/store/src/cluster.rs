@@ -12,6 +12,7 @@
 //! connections only decide how soon somebody takes over ([`watchdog`]). What the parts may assume, and what happens when a
 //! server dies at any point, stands in `docs/decisions/0018-ownership-is-a-condition.md`.
 
+pub(crate) mod departure;
 pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod membership;

@@ -153,7 +153,7 @@ pub struct Acknowledged {
 }
 
 /// An engine as it was at one moment.
-pub trait Snapshot: Send {
+pub trait Snapshot: Send + Sync {
     /// The value of a key.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Entry, Revision};
+use crate::{Departure, Entry, Revision};
 
 /// What an operator can do whose store has lost something.
 const WAYS_ON: &str = "restore a snapshot (`coxswain snapshot restore`), or keep what is whole and give the rest up \
@@ -62,12 +62,22 @@ pub enum OpenError {
         "the store was not restored to its end: run the command that writes it again, or remove what it wrote"
     )]
     Unfinished,
+    /// It was moved to another engine, and what stayed behind is past.
+    #[error("the store's {0}")]
+    Moved(Departure),
     /// Another process has the directory open.
     #[error("the store is in use by another process")]
     InUse,
     /// The engine failed.
+    // Said here, and hence no source: whoever prints the chain would say it twice.
     #[error("the store's engine failed: {0}")]
-    Engine(#[from] EngineError),
+    Engine(EngineError),
+}
+
+impl From<EngineError> for OpenError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
 }
 
 /// Why a write was not done, or is not known to be done.
@@ -107,6 +117,9 @@ pub enum CommitError {
     /// not done and may be tried again.
     #[error("the store takes no writes at the moment: {0}")]
     Unavailable(String),
+    /// The state was moved to another engine; the write was not done.
+    #[error("the store's {0}")]
+    Moved(Departure),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -128,6 +141,9 @@ pub enum ReadError {
         /// The newest revision.
         tip: Revision,
     },
+    /// The store is on its way to another engine, or there: what is here may not be the newest.
+    #[error("the store cannot be read at the moment: {0}")]
+    Unavailable(String),
     /// The engine failed.
     #[error("the store's engine failed: {0}")]
     Engine(String),
@@ -165,15 +181,15 @@ impl From<ReadError> for WatchError {
         match error {
             ReadError::Compacted { horizon } => Self::Compacted { horizon },
             ReadError::Future { tip } => Self::Future { tip },
-            ReadError::Engine(cause) => Self::Engine(cause),
+            ReadError::Engine(cause) | ReadError::Unavailable(cause) => Self::Engine(cause),
         }
     }
 }
 
 /// A failure of the disk, the network or whatever else an engine stands on.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct EngineError(#[source] Box<dyn std::error::Error + Send + Sync>);
+#[error(transparent)]
+pub struct EngineError(Box<dyn std::error::Error + Send + Sync>);
 
 impl EngineError {
     /// Wraps the engine's own error, or a sentence.

@@ -39,8 +39,8 @@
 //!
 //! Opening refuses a store in which something acknowledged is missing. Three things are checked: the log is dense from
 //! the horizon to the tip and each of its writes has its version; every record carries its own checksum; and the tip is
-//! not older than the engine's acknowledgement mark. `fjall` adds a look at its journal, because it drops whatever lies
-//! behind a damaged batch ([`fjall`]): each log record proves that all groups before its own were durable, so a hole
+//! not older than the engine's acknowledgement mark. The embedded engine adds a look at its journal, of which nothing behind a
+//! damaged batch can be used ([`fjall`]): each log record proves that all groups before its own were durable, so a hole
 //! shows even where the mark was lost, and an unfinished write at the very end, which nobody was told of, is cut off.
 //!
 //! [`inspect`] says everything that is wrong with an engine, [`fjall::repair`] keeps what is whole of it; both are for
@@ -94,6 +94,7 @@ pub mod snapshot;
 mod simulation;
 
 pub use cluster::Peer;
+pub use cluster::departure::{Departure, Settled, conclude, departure, reopen};
 pub use engine::{Engine, fjall, memory, tikv};
 pub use entry::{Attributes, Committed, Entry, Event, EventKind, Precondition, Revision, Value, Write};
 pub use error::{CommitError, EngineError, OpenError, ReadError, WatchError};

@@ -8,11 +8,14 @@
 use bytes::Bytes;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, ScopedJoinHandle};
 
 use crate::cluster::ledger::{self, Tip};
 use crate::current::Current;
-use crate::engine::{Batch, Condition, Durability, Snapshot};
+use crate::engine::{Batch, Condition, Durability, Pair, Snapshot};
 use crate::history::History;
 use crate::record;
 use crate::shared::Recovered;
@@ -52,6 +55,9 @@ pub(crate) fn recover_shared(engine: &Engine, options: &Options) -> Result<Recov
             Some(record::FORMAT) => {
                 let recovered = read(&*snapshot, options)?;
                 let ledger = ledger::read(&*snapshot)?;
+                if let Some(departure) = ledger.departure.filter(|departure| departure.is_over) {
+                    return Err(OpenError::Moved(departure));
+                }
                 return match ledger.tip.revision {
                     tip if tip == recovered.tip => Ok(recovered),
                     tip if tip < recovered.tip => {
@@ -111,9 +117,21 @@ fn read(snapshot: &dyn Snapshot, options: &Options) -> Result<Recovered, OpenErr
         .ok_or_else(|| OpenError::Damaged("its horizon is missing".to_owned()))?;
     let mut recovered =
         Recovered { current: Current::default(), tip: horizon, horizon, history_bytes: 0, time_ms: 0 };
-    read_log(snapshot, options, &mut recovered)?;
-    read_data(snapshot, options, &mut recovered)?;
+    // Side by side, since how long this takes is how long a restart takes.
+    let (logged, data) = thread::scope(|scope| {
+        let data = scope.spawn(|| read_data(snapshot, options, horizon));
+        (read_log(snapshot, options, &mut recovered), joined(data))
+    });
+    logged?;
+    let data = data?;
+    compare(&data, &recovered)?;
+    recovered.current = data.current;
     Ok(recovered)
+}
+
+/// What a thread of a scope gave.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 fn read_log(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovered) -> Result<(), OpenError> {
@@ -127,36 +145,84 @@ fn read_log(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovere
     read.map_err(|error| hole(recovered, error.to_string()))
 }
 
+/// What the versions tell.
+#[derive(Default)]
+struct Data {
+    current: Current,
+    /// Versions that were written behind the horizon.
+    written: u64,
+    /// The newest revision of any version.
+    newest: Revision,
+}
+
+/// Pairs that are handed from the thread that reads them to the one that decodes them.
+const HANDFUL: usize = 256;
+/// How many such handfuls may wait.
+const HANDFULS: usize = 8;
+
 /// Puts the newest version of each key into the current map and looks at all the others on the way.
-fn read_data(snapshot: &dyn Snapshot, options: &Options, recovered: &mut Recovered) -> Result<(), OpenError> {
-    let mut newest: Option<Key> = None;
-    let mut logged = 0;
-    for pair in snapshot.scan(record::DATA.0, record::DATA.1) {
-        let (name, bytes) = pair?;
+fn read_data(snapshot: &dyn Snapshot, options: &Options, horizon: Revision) -> Result<Data, OpenError> {
+    thread::scope(|scope| {
+        let (hand, handed) = mpsc::sync_channel(HANDFULS);
+        scope.spawn(move || hand_on(snapshot, &hand));
+        let mut data = Data::default();
+        let mut newest = None;
+        for pair in handed.into_iter().flatten() {
+            data.add(pair?, &mut newest, options, horizon)?;
+        }
+        Ok(data)
+    })
+}
+
+/// Reads all versions. Ends early when nobody takes them any more, because something is wrong with one.
+fn hand_on(snapshot: &dyn Snapshot, hand: &SyncSender<Vec<Pair>>) {
+    let mut pairs = snapshot.scan(record::DATA.0, record::DATA.1);
+    loop {
+        let handful: Vec<_> = pairs.by_ref().take(HANDFUL).collect();
+        if handful.is_empty() || hand.send(handful).is_err() {
+            return;
+        }
+    }
+}
+
+impl Data {
+    /// Takes the next version; `newest` is the key of the one before.
+    fn add(
+        &mut self,
+        (name, bytes): (Bytes, Bytes),
+        newest: &mut Option<Key>,
+        options: &Options,
+        horizon: Revision,
+    ) -> Result<(), OpenError> {
         let damaged =
             || OpenError::Damaged(format!("the record {} is not what was written", name.escape_ascii()));
         let (path, revision) = record::parse_data_key(&name).ok_or_else(damaged)?;
         let version = record::decode_data(&bytes, revision).ok_or_else(damaged)?;
-        if revision > recovered.tip {
-            return Err(hole(recovered, format!("the log record of revision {revision}")));
-        }
-        logged += u64::from(revision > recovered.horizon);
+        self.newest = self.newest.max(revision);
+        self.written += u64::from(revision > horizon);
         if newest.as_ref().is_some_and(|key| key.as_str() == path) {
-            continue;
+            return Ok(());
         }
         let key = Key::parse(path).ok_or_else(damaged)?;
-        newest = Some(key.clone());
+        *newest = Some(key.clone());
         if !version.deleted {
-            recovered.current.insert(Arc::new(version.into_entry(key, revision, options)));
+            self.current.insert(Arc::new(version.into_entry(key, revision, options)));
         }
+        Ok(())
     }
-    // Revisions are unique, so equal numbers mean that each write of the log has its version.
-    let written = recovered.tip - recovered.horizon;
-    match written.cmp(&logged) {
+}
+
+/// Whether each write of the log has its version: revisions are unique, so that equal numbers say so.
+fn compare(data: &Data, recovered: &Recovered) -> Result<(), OpenError> {
+    if data.newest > recovered.tip {
+        return Err(hole(recovered, format!("the log record of revision {}", data.newest)));
+    }
+    let (written, logged) = (data.written, recovered.tip - recovered.horizon);
+    match logged.cmp(&written) {
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(hole(recovered, format!("the data of {} writes", written - logged))),
+        Ordering::Greater => Err(hole(recovered, format!("the data of {} writes", logged - written))),
         Ordering::Less => {
-            Err(OpenError::Damaged(format!("{} versions have another's revision", logged - written)))
+            Err(OpenError::Damaged(format!("{} versions have another's revision", written - logged)))
         }
     }
 }

@@ -5,7 +5,6 @@
 //! flipped bits. The production sequencer, compaction, recovery and watches do the work; `testing::history` judges what
 //! was said and shown. `seeds` says which seeds.
 
-use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::future::Future;
@@ -13,24 +12,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use testing::history::{Call, Change, Log, Requires, Said, Window};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 mod disk;
+mod reading;
 pub(crate) mod seeds;
+mod subjects;
 
 use crate::compaction::{self, Next};
 use crate::recovery::recover;
 use crate::sequencer::{self, Command};
 use crate::shared::Shared;
 use crate::{
-    Clock, CommitError, Committed, Engine, Event, EventKind, Item, Key, OpenError, Options, Precondition,
-    Range, ReadError, Revision, Store, Value, Watch, WatchError, Write,
+    Clock, CommitError, Committed, Engine, Item, OpenError, Options, Precondition, Range, Revision, Store,
+    Watch, WatchError, Write,
 };
 use disk::{Crash, Disk, Ending, POINTS};
+use subjects::{change, covers, everything, key, poll, range, said, value};
 
 const STEPS: usize = 150;
 const WATCHERS: usize = 4;
@@ -236,89 +237,6 @@ impl World {
         }
     }
 
-    // Reading.
-
-    fn watch(&mut self, at: usize) {
-        let watcher = &mut self.watchers[at];
-        let (store, log) = (&self.server.store, &self.log);
-        let began = match watcher.watch.take() {
-            Some(watch) if self.random.random_bool(0.8) => Ok(watch),
-            _ => store.watch(watcher.range.clone(), watcher.position),
-        };
-        let mut watch = match began {
-            Ok(watch) => watch,
-            Err(WatchError::Compacted { horizon }) => {
-                assert!(watcher.position < horizon && horizon == store.horizon());
-                watcher.position = self.random.random_range(horizon..=log.tip());
-                return;
-            }
-            Err(error) => panic!("{error}"),
-        };
-        // Longer than the watch waits before it tells of progress, or not at all.
-        let patience = if self.random.random_bool(0.3) { 61_000 } else { 1 };
-        for _ in 0..self.random.random_range(1..4) {
-            let seen = match next(&self.runtime, &mut watch, patience) {
-                Some(Ok(Item::Events(events))) => events.iter().map(|event| change(event)).collect(),
-                Some(Ok(Item::Progress(revision))) => {
-                    assert_eq!(revision, watch.position());
-                    Vec::new()
-                }
-                Some(Err(WatchError::Lagged)) => return,
-                Some(Err(WatchError::Compacted { horizon })) => {
-                    assert!(watcher.position < horizon);
-                    watcher.position = horizon;
-                    return;
-                }
-                Some(Err(error)) => panic!("{error}"),
-                None => {
-                    // Nothing more to come: it has seen all there is.
-                    log.check_watch(covers(&watcher.range), watcher.position, log.tip(), &[]);
-                    break;
-                }
-            };
-            log.check_watch(covers(&watcher.range), watcher.position, watch.position(), &seen);
-            watcher.position = watch.position();
-        }
-        watcher.watch = Some(watch);
-    }
-
-    /// A list at a revision, in pages.
-    fn list(&mut self) {
-        let (store, range) = (&self.server.store, range(&mut self.random));
-        let (horizon, tip) = (store.horizon(), store.revision());
-        let revision = self.random.random_range(horizon.saturating_sub(2)..=tip + 1);
-        let limit = self.random.random_range(0..4);
-        let mut found: Vec<(String, Revision)> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.runtime.block_on(store.list_at(&range, revision, after.as_ref(), limit));
-            let page = match page {
-                Ok(page) => page,
-                Err(ReadError::Compacted { .. }) => return assert!(revision < horizon),
-                Err(ReadError::Future { .. }) => return assert!(revision > tip),
-                Err(error) => panic!("{error}"),
-            };
-            assert!((horizon..=tip).contains(&revision));
-            found.extend(page.entries.iter().map(|entry| (entry.key.as_str().to_owned(), entry.revision)));
-            after = page.entries.last().map(|entry| entry.key.clone());
-            if !page.more {
-                break;
-            }
-        }
-        self.log.check_list(covers(&range), revision, &found);
-    }
-
-    fn read(&mut self) {
-        let (key, tip) = (key(&mut self.random), self.log.tip());
-        let found = self.server.store.get(&key);
-        let window = Window { since: tip, until: tip };
-        self.log.check_read(key.as_str(), window, found.as_ref().map(|entry| entry.revision));
-        if let Some(entry) = found {
-            let written = self.log.after(entry.revision - 1)[0].write;
-            assert_eq!(identity(&entry.bytes), written, "{key} is not what was written");
-        }
-    }
-
     // Ending and beginning anew.
 
     /// In good order.
@@ -422,71 +340,6 @@ fn state(store: &Store, range: &Range) -> (Revision, Vec<(String, Revision)>) {
     let snapshot = store.snapshot(range);
     let entries = snapshot.iter().map(|entry| (entry.key.as_str().to_owned(), entry.revision));
     (snapshot.revision, entries.collect())
-}
-
-fn covers(range: &Range) -> impl Fn(&str) -> bool {
-    |key| range.contains(&Key::parse(key).unwrap())
-}
-
-fn everything() -> [Range; 2] {
-    [Range::resource("", "things"), Range::resource("g", "others")]
-}
-
-fn key(random: &mut StdRng) -> Key {
-    let (group, resource) = [("", "things"), ("g", "others")][random.random_range(0..2)];
-    let namespace = ["", "n"][random.random_range(0..2)];
-    Key::new(group, resource, namespace, &format!("k{}", random.random_range(0..3)))
-}
-
-fn range(random: &mut StdRng) -> Range {
-    let key = key(random);
-    match random.random_range(0..3) {
-        0 => Range::key(&key),
-        1 => Range::namespace(key.group(), key.resource(), key.namespace()),
-        _ => Range::resource(key.group(), key.resource()),
-    }
-}
-
-/// Tells which write it is of; of any size, too large ones included; with a hole for the revision or without.
-fn value(write: u64, random: &mut StdRng) -> Value {
-    let longest = if random.random_bool(0.1) { VALUE_LIMIT + 50 } else { 900 };
-    let mut bytes = write.to_be_bytes().to_vec();
-    bytes.resize(random.random_range(8..longest), 0x55);
-    if random.random_bool(0.5) {
-        Value::whole(bytes.into())
-    } else {
-        Value::new(bytes.into(), Bytes::from_static(b"}"))
-    }
-}
-
-fn identity(bytes: &[u8]) -> u64 {
-    u64::from_be_bytes(*bytes.first_chunk().unwrap())
-}
-
-fn change(event: &Event) -> Change {
-    Change {
-        revision: event.entry.revision,
-        key: event.entry.key.as_str().to_owned(),
-        write: identity(&event.entry.bytes),
-        deletes: event.kind == EventKind::Deleted,
-    }
-}
-
-fn said(outcome: &Result<Committed, CommitError>) -> Said {
-    match outcome {
-        Ok(committed) => Said::Done(committed.entry.revision),
-        Err(CommitError::Exists(met) | CommitError::Conflict(met)) => Said::Refused(Some(met.revision)),
-        Err(CommitError::Missing) => Said::Refused(None),
-        Err(CommitError::Unknown(_)) => Said::Unknown,
-        Err(_) => Said::NotDone,
-    }
-}
-
-fn poll(answer: &mut Answer) -> Option<Result<Committed, CommitError>> {
-    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcome) => Some(outcome),
-        Poll::Pending => None,
-    }
 }
 
 /// What the process did; nothing when it died of it.

@@ -97,7 +97,7 @@ pub enum Error {
     )]
     WrongPassphrase,
     /// What it was to be restored into holds something already.
-    #[error("the target is not empty ({found}): restore into one that is; nothing was changed")]
+    #[error("the target is not empty ({found}): give one that is; nothing was changed")]
     NotEmpty {
         /// What was found there.
         found: String,
@@ -126,11 +126,17 @@ pub enum Error {
     Store(#[from] ReadError),
     /// The engine failed.
     #[error("the store's engine failed: {0}")]
-    Engine(#[from] EngineError),
+    Engine(EngineError),
     /// The bytes could not be read from where they come, or written to where they go.
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// The thread that did the work ended.
     #[error("the work ended before it was done: {0}")]
     Ended(String),
+}
+
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
 }

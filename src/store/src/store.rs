@@ -22,8 +22,8 @@ use crate::shared::Shared;
 use crate::snapshot::{self, Passphrase, Sharing, Summary, Transfer};
 use crate::watch::Watch;
 use crate::{
-    CommitError, Committed, EngineError, Entry, Key, OpenError, Options, Precondition, Range, ReadError,
-    Revision, WatchError, Write, compaction, comparison, metrics, recovery, sequencer,
+    CommitError, Committed, Departure, EngineError, Entry, Key, OpenError, Options, Precondition, Range,
+    ReadError, Revision, WatchError, Write, compaction, comparison, metrics, recovery, sequencer,
 };
 
 /// Writes that may wait for the sequencer; whoever comes then waits for room.
@@ -171,6 +171,28 @@ impl Store {
         match &self.writes {
             Writes::Alone(_) => true,
             Writes::Joined(joined) => joined.orders_writes(),
+        }
+    }
+
+    /// Stops the writes of all servers that share the engine, because the state leaves it; gives the revision that stays
+    /// the newest, up to which this store has everything. Until [`crate::reopen`] or [`crate::conclude`], writes and
+    /// linearizable reads wait for a while, then fail and say why.
+    ///
+    /// # Errors
+    /// It may have been done all the same; [`crate::reopen`] makes that certain. An engine that belongs to one process
+    /// cannot be sealed: there it is enough to end the store.
+    pub async fn seal(&self, departure: Departure) -> Result<Revision, EngineError> {
+        match &self.writes {
+            Writes::Alone(_) => Err(EngineError::new("the engine belongs to one process")),
+            Writes::Joined(joined) => joined.seal(departure).await,
+        }
+    }
+
+    /// Returns when the state has gone to another engine for good and this server is of no use any more.
+    pub async fn departed(&self) -> Departure {
+        match &self.writes {
+            Writes::Alone(_) => std::future::pending().await,
+            Writes::Joined(joined) => joined.departed().await,
         }
     }
 

@@ -14,6 +14,7 @@ mod difference;
 mod judge;
 mod normal;
 pub mod record;
+mod revisions;
 mod run;
 
 pub use answer::Answer;

@@ -75,10 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
 
 async fn open(arguments: Arguments) -> anyhow::Result<Store> {
     // What an API server extracts from an object without labels.
-    let extract = |key: &Key, _: &[u8]| Attributes {
-        fields: [("metadata.name", key.name()), ("metadata.namespace", key.namespace())]
-            .map(|(name, value)| (name.into(), value.into()))
-            .into(),
+    let extract = |_: &Key, _: &[u8]| Attributes {
         uid: "00000000-0000-0000-0000-000000000000".into(),
         ..Attributes::default()
     };

@@ -2,11 +2,14 @@
 
 use k8s_openapi::api::autoscaling::v1::{Scale, ScaleSpec, ScaleStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
 use machinery::field::{ErrorList, Path};
 use machinery::selector::label;
+use machinery::table::Column;
+use serde_json::Value;
 
-use crate::checks;
 use crate::kind::Kind;
+use crate::{cells, checks};
 
 impl Kind for Scale {
     const SINGULAR: &'static str = "scale";
@@ -16,6 +19,22 @@ impl Kind for Scale {
     fn validate(&self) -> ErrorList {
         let replicas = self.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
         checks::nonnegative(replicas.into(), &Path::new("spec.replicas"))
+    }
+
+    fn columns() -> Vec<Column> {
+        vec![
+            cells::column("Name", "string", "Name of the object that is scaled."),
+            cells::column("Desired", "integer", "How many replicas are asked for."),
+            cells::column("Available", "integer", "How many replicas there are."),
+            cells::age(),
+        ]
+    }
+
+    fn row(&self, now: Timestamp) -> Vec<Value> {
+        let wanted = self.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default();
+        let present = self.status.as_ref().map_or(0, |status| status.replicas);
+        let meta = &self.metadata;
+        vec![cells::name_of(meta), wanted.into(), present.into(), cells::age_of(meta, now)]
     }
 }
 

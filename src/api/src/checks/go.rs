@@ -64,6 +64,8 @@ fn go_value(value: Option<&Tree<'_>>, shape: &Shape, pointer: bool) -> Tree<'sta
 /// Beginnings of JSON names that Go writes in capitals.
 const CAPITALS: &[(&str, &str)] = &[
     ("api", "API"),
+    ("cel", "CEL"),
+    ("cidrs", "CIDRs"),
     ("fs", "FS"),
     ("gmsa", "GMSA"),
     ("grpc", "GRPC"),

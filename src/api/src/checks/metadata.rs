@@ -30,6 +30,15 @@ pub(crate) fn metadata_update<T: Kind>(new: &T, old: &T) -> ErrorList {
     errors
 }
 
+/// Puts back what an update of the status may not touch (upstream: `ResetObjectMetaForStatus`).
+pub(crate) fn keep_metadata(new: &mut ObjectMeta, old: &ObjectMeta) {
+    new.deletion_timestamp.clone_from(&old.deletion_timestamp);
+    new.labels.clone_from(&old.labels);
+    new.annotations.clone_from(&old.annotations);
+    new.finalizers.clone_from(&old.finalizers);
+    new.owner_references.clone_from(&old.owner_references);
+}
+
 /// A finalizer without a domain is one of Kubernetes' own.
 pub(crate) fn kube_finalizer(name: &str, path: &Path) -> Option<Error> {
     let detail = "name is neither a standard finalizer name nor is it fully qualified";

@@ -162,6 +162,34 @@ pub(crate) fn legacy_cidr(text: &str, path: &Path) -> ErrorList {
     vec![Error::invalid(path, text, detail)]
 }
 
+/// An address block in a field that was never checked loosely.
+pub(crate) fn strict_cidr(text: &str, path: &Path) -> ErrorList {
+    let errors = legacy_cidr(text, path);
+    let canonical = Cidr::parse(text).map(|cidr| format!("{}/{}", cidr.network(), cidr.prefix));
+    match canonical {
+        Some(canonical) if errors.is_empty() && canonical != text => {
+            vec![Error::invalid(path, text, format!("must be in canonical form (\"{canonical}\")"))]
+        }
+        _ => errors,
+    }
+}
+
+/// The address of an interface with the length of its network's prefix, in canonical form.
+pub(crate) fn interface_address(text: &str, path: &Path) -> ErrorList {
+    let Some(cidr) = Cidr::parse(text) else {
+        let detail = "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)";
+        return vec![Error::invalid(path, text, detail)];
+    };
+    let canonical = match cidr.address.to_canonical() {
+        IpAddr::V4(address) if cidr.address.is_ipv6() && cidr.prefix > 32 => {
+            format!("{address}/{}", i32::from(cidr.prefix) - 96)
+        }
+        address => format!("{address}/{}", cidr.prefix),
+    };
+    let detail = || format!("must be in canonical form (\"{canonical}\")");
+    ErrorList::from_iter((text != canonical).then(|| Error::invalid(path, text, detail())))
+}
+
 fn has_leading_zeros(cidr: &str) -> bool {
     let (address, prefix) = cidr.split_once('/').unwrap_or((cidr, ""));
     address.parse::<IpAddr>().is_err() || (prefix.len() > 1 && prefix.starts_with('0'))

@@ -101,12 +101,14 @@ fn label_with_name(namespace: &mut Namespace) {
     }
 }
 
-/// What is wrong with the finalizers in a namespace's spec that `namespaces/finalize` would leave (upstream:
-/// `ValidateNamespaceFinalizeUpdate`, which tells the place in the list, as creation does not).
-pub fn validate_finalize(namespace: &Namespace) -> ErrorList {
-    let finalizers = namespace.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).enumerate();
+/// What is wrong with the metadata and with the finalizers in a namespace's spec that `namespaces/finalize` would leave
+/// (upstream: `ValidateNamespaceFinalizeUpdate`, which tells the place in the list, as creation does not).
+pub fn validate_finalize(new: &Namespace, old: &Namespace) -> ErrorList {
+    let mut errors = checks::metadata_update(new, old);
+    let finalizers = new.spec.iter().flat_map(|spec| spec.finalizers.iter().flatten()).enumerate();
     let path = Path::new("spec.finalizers");
-    finalizers.flat_map(|(index, name)| finalizer(name, &path.index(index))).collect()
+    errors.extend(finalizers.flat_map(|(index, name)| finalizer(name, &path.index(index))));
+    errors
 }
 
 fn finalizer(name: &str, path: &Path) -> ErrorList {

@@ -18,11 +18,13 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use k8s_openapi::jiff::Timestamp;
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
-use machinery::table::Column;
+use machinery::table::{Column, RowCondition};
 use serde_json::Value;
 
 use crate::checks;
 use crate::kind::{Context, Kind, Selectable, Subresource};
+
+pub(crate) use validate::validate_node_selector;
 
 const SPEC: &str = "io.k8s.api.core.v1.PodSpec";
 
@@ -31,7 +33,7 @@ impl Kind for Pod {
     const SHORT_NAMES: &'static [&'static str] = &["po"];
     const CATEGORIES: &'static [&'static str] = &["all"];
     const NAMESPACED: bool = true;
-    const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status];
+    const SUBRESOURCES: &'static [Subresource] = &[Subresource::Status, Subresource::EphemeralContainers];
     const RETURNS_DELETED: bool = true;
     const FIELDS: &'static [Selectable] = &[
         Selectable::new("spec.nodeName", &[&["spec", "nodeName"]]),
@@ -145,12 +147,31 @@ impl Kind for Pod {
         self.status.as_ref().map(status::warnings).unwrap_or_default()
     }
 
+    fn prepare_for_ephemeral_containers_update(&mut self, old: &Self, _cx: &Context) {
+        let containers = self.spec.take().and_then(|spec| spec.ephemeral_containers);
+        self.spec = Some(PodSpec { ephemeral_containers: containers, ..spec_of(old).clone() });
+        self.status = old.status.clone();
+        ephemeral::keep_metadata(&mut self.metadata, &old.metadata);
+        prepare::drop_disabled(self.spec.get_or_insert_default());
+        if !checks::same(SPEC, spec_of(self), spec_of(old)) {
+            self.metadata.generation = Some(old.metadata.generation.unwrap_or_default() + 1);
+        }
+    }
+
+    fn validate_ephemeral_containers_update(&self, old: &Self) -> ErrorList {
+        update::validate_ephemeral_containers(self, old)
+    }
+
     fn columns() -> Vec<Column> {
         columns::columns()
     }
 
     fn row(&self, now: Timestamp) -> Vec<Value> {
         columns::row(self, now)
+    }
+
+    fn row_conditions(&self) -> Vec<RowCondition> {
+        columns::row_conditions(self)
     }
 
     /// A pod that no kubelet has, or that has ended, goes at once.

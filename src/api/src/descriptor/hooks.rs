@@ -6,7 +6,7 @@ use k8s_openapi::api::autoscaling::v1::Scale;
 use k8s_openapi::jiff::Timestamp;
 use machinery::field::ErrorList;
 use machinery::json::{self, Tree};
-use machinery::table::Column;
+use machinery::table::{Column, RowCondition};
 use serde_json::Value;
 
 use crate::kind::{Context, Kind};
@@ -29,12 +29,16 @@ pub(super) trait Hooks: Send + Sync {
     fn validate_status_update(&self, new: &Object, old: &Object) -> ErrorList;
     fn prepare_for_approval_update(&self, new: &mut Object, old: &Object, cx: &Context);
     fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList;
+    fn prepare_for_ephemeral_containers_update(&self, new: &mut Object, old: &Object, cx: &Context);
+    fn validate_ephemeral_containers_update(&self, new: &Object, old: &Object) -> ErrorList;
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String>;
     fn status_warnings(&self, object: &Object) -> Vec<String>;
     fn canonicalize(&self, object: &mut Object);
     fn is_selectable(&self, label: &str) -> bool;
+    fn unselectable(&self, label: &str) -> String;
     fn columns(&self) -> Vec<Column>;
     fn row(&self, object: &Object, now: Timestamp) -> Vec<Value>;
+    fn row_conditions(&self, object: &Object) -> Vec<RowCondition>;
     fn grace_period(&self, object: &Object, requested: Option<i64>) -> Option<i64>;
     fn scale(&self, object: &Object) -> Option<Scale>;
     fn set_scale(&self, object: &mut Object, scale: &Scale);
@@ -105,6 +109,12 @@ impl<T: Kind> Hooks for Of<T> {
     fn validate_approval_update(&self, new: &Object, old: &Object) -> ErrorList {
         typed::<T>(new).validate_approval_update(typed(old))
     }
+    fn prepare_for_ephemeral_containers_update(&self, new: &mut Object, old: &Object, cx: &Context) {
+        typed_mut::<T>(new).prepare_for_ephemeral_containers_update(typed(old), cx);
+    }
+    fn validate_ephemeral_containers_update(&self, new: &Object, old: &Object) -> ErrorList {
+        typed::<T>(new).validate_ephemeral_containers_update(typed(old))
+    }
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         typed::<T>(object).warnings(old.map(typed))
     }
@@ -117,11 +127,17 @@ impl<T: Kind> Hooks for Of<T> {
     fn is_selectable(&self, label: &str) -> bool {
         T::is_selectable(label)
     }
+    fn unselectable(&self, label: &str) -> String {
+        T::unselectable(label)
+    }
     fn columns(&self) -> Vec<Column> {
         T::columns()
     }
     fn row(&self, object: &Object, now: Timestamp) -> Vec<Value> {
         typed::<T>(object).row(now)
+    }
+    fn row_conditions(&self, object: &Object) -> Vec<RowCondition> {
+        typed::<T>(object).row_conditions()
     }
     fn grace_period(&self, object: &Object, requested: Option<i64>) -> Option<i64> {
         typed::<T>(object).grace_period(requested)

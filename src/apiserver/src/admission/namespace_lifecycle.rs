@@ -1,6 +1,8 @@
 //! NamespaceLifecycle: nothing is created in a namespace that does not exist or is being deleted; three namespaces cannot
 //! be deleted.
 
+use std::any::Any;
+
 use api::Object;
 use async_trait::async_trait;
 use machinery::Status;
@@ -25,22 +27,39 @@ impl Plugin for NamespaceLifecycle {
         }
     }
 
+    async fn admit(
+        &self,
+        attributes: &Attributes<'_>,
+        _new: &mut Object,
+        _old: Option<&Object>,
+        _held: &mut Vec<Box<dyn Any + Send + Sync>>,
+    ) -> Result<(), Status> {
+        must_take(attributes)
+    }
+
     async fn validate(
         &self,
         attributes: &Attributes<'_>,
-        new: Option<&Object>,
+        _new: Option<&Object>,
         _old: Option<&Object>,
     ) -> Result<(), Status> {
-        if new.is_none() {
-            return protect(attributes);
+        match attributes.operation {
+            Operation::Delete => protect(attributes),
+            // What is not stored is judged here only: a token request, an eviction.
+            _ if !attributes.subresource.is_empty() => must_take(attributes),
+            _ => Ok(()),
         }
-        match phase_of(attributes)? {
-            None => Err(Status::not_found(&GroupResource::new("", "namespaces"), attributes.namespace)),
-            Some(Phase::Terminating) if attributes.operation == Operation::Create => {
-                Err(being_terminated(attributes))
-            }
-            Some(_) => Ok(()),
+    }
+}
+
+/// The namespace must be there, and take new objects if there is to be one.
+fn must_take(attributes: &Attributes<'_>) -> Result<(), Status> {
+    match phase_of(attributes)? {
+        None => Err(Status::not_found(&GroupResource::new("", "namespaces"), attributes.namespace)),
+        Some(Phase::Terminating) if attributes.operation == Operation::Create => {
+            Err(being_terminated(attributes))
         }
+        Some(_) => Ok(()),
     }
 }
 

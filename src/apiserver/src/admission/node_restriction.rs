@@ -1,4 +1,5 @@
-//! NodeRestriction: a kubelet changes its own node, its own lease and pods bound to it, and asks tokens for those alone.
+//! NodeRestriction: a kubelet changes its own node, its own lease, drivers and devices, and pods bound to it, and asks tokens
+//! for those alone.
 
 mod node;
 mod pods;
@@ -6,9 +7,10 @@ mod token;
 
 use api::Object;
 use async_trait::async_trait;
+use k8s_openapi::api::resource::v1::ResourceSlice;
 use machinery::Status;
 
-use super::{Attributes, Plugin};
+use super::{Attributes, Operation, Plugin};
 
 pub(super) struct NodeRestriction;
 
@@ -40,9 +42,41 @@ impl Plugin for NodeRestriction {
             (("", "nodes"), _) => node::own(attributes, node, new, old),
             (("", "serviceaccounts"), "token") => token::request(attributes, node, new),
             (("coordination.k8s.io", "leases"), _) => lease(attributes, node),
+            (("resource.k8s.io", "resourceslices"), _) => slice(attributes, node, new, old),
+            (("storage.k8s.io", "csinodes"), _) => drivers(attributes, node),
             _ => Ok(()),
         }
     }
+}
+
+/// A node offers the devices that it has itself.
+fn slice(
+    attributes: &Attributes<'_>,
+    node: &str,
+    new: Option<&Object>,
+    old: Option<&Object>,
+) -> Result<(), Status> {
+    let is_own = |slice: Option<&Object>| {
+        let slice = slice.and_then(|slice| slice.downcast_ref::<ResourceSlice>());
+        slice.is_some_and(|slice| slice.spec.node_name.as_deref() == Some(node))
+    };
+    let (verb, is_own) = match attributes.operation {
+        Operation::Create => ("create", is_own(new)),
+        Operation::Delete => ("delete", is_own(old)),
+        Operation::Update => return Ok(()),
+    };
+    if is_own {
+        return Ok(());
+    }
+    let why = format!("can only {verb} ResourceSlice with the same NodeName as the requesting node");
+    Err(attributes.forbidden(why))
+}
+
+fn drivers(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {
+    if attributes.name == node {
+        return Ok(());
+    }
+    Err(attributes.forbidden("can only access CSINode with the same name as the requesting node"))
 }
 
 fn lease(attributes: &Attributes<'_>, node: &str) -> Result<(), Status> {

@@ -5,7 +5,6 @@
 use std::borrow::Cow;
 
 use http::{Method, Uri};
-use machinery::Status;
 use percent_encoding::percent_decode_str;
 
 use crate::query::Query;
@@ -34,8 +33,8 @@ pub(crate) struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// Describes a request.
-    pub(crate) fn new(method: &Method, uri: &Uri, query: &Query) -> Result<RequestInfo, Status> {
+    /// Describes a request, or says why that cannot be done.
+    pub(crate) fn new(method: &Method, uri: &Uri, query: &Query) -> Result<RequestInfo, String> {
         let path = percent_decode_str(uri.path()).decode_utf8_lossy().into_owned();
         let mut info = RequestInfo {
             verb: Cow::Owned(method.as_str().to_ascii_lowercase()),
@@ -62,13 +61,10 @@ impl RequestInfo {
         Ok(info)
     }
 
-    fn read_verb<'a>(&mut self, method: &Method, parts: &'a [&'a str]) -> Result<&'a [&'a str], Status> {
+    fn read_verb<'a>(&mut self, method: &Method, parts: &'a [&'a str]) -> Result<&'a [&'a str], String> {
         if let ["watch", rest @ ..] = parts {
             if rest.is_empty() {
-                let path = &self.path;
-                return Err(Status::bad_request(format!(
-                    "unable to determine kind and namespace from url, {path}"
-                )));
+                return Err(format!("unable to determine kind and namespace from url, {}", self.path));
             }
             self.verb = Cow::Borrowed("watch");
             self.verb_in_path = true;

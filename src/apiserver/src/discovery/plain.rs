@@ -109,7 +109,7 @@ fn resource(version: &GroupVersion, listed: &Listed) -> Value {
 
 /// Opaque to clients: changes when the stored version does (upstream `discovery.StorageVersionHash`).
 fn storage_version_hash(listed: &Listed) -> String {
-    let kind = &listed.kind;
+    let kind = &listed.storage;
     let text = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
     STANDARD.encode(&Sha256::digest(text.as_bytes())[..8])
 }

@@ -19,6 +19,8 @@ pub(super) const ENCRYPTED: &[u8] = b"k8s:enc:";
 /// What reading such a thing without a provider comes to.
 pub(super) const UNEXPECTED: &str = "identity transformer tried to read encrypted data";
 
+/// What stands for the prefix of a provider without one where providers are told apart.
+const IDENTITY: &str = "identity";
 const CBC: &str = "k8s:enc:aescbc:v1:";
 const GCM: &str = "k8s:enc:aesgcm:v1:";
 const SECRETBOX: &str = "k8s:enc:secretbox:v1:";
@@ -90,6 +92,20 @@ impl Chain {
         }
     }
 
+    /// The prefix of the provider that seals.
+    pub(super) fn writes(&self) -> &str {
+        self.0.first().map_or(IDENTITY, Link::prefix)
+    }
+
+    /// The prefix of the first provider whose form this is.
+    pub(super) fn reads(&self, stored: &[u8]) -> &str {
+        let is_of = |link: &&Link| match link {
+            Link::Identity => !stored.starts_with(ENCRYPTED),
+            link => stored.starts_with(link.prefix().as_bytes()),
+        };
+        self.0.iter().find(is_of).map_or("unknown", Link::prefix)
+    }
+
     pub(super) fn seal(&self, place: &[u8], object: &[u8]) -> Result<Option<Sealed>, String> {
         let (prefix, name, sealed, by) = match self.0.first() {
             None | Some(Link::Identity) => return Ok(None),
@@ -121,6 +137,14 @@ impl Chain {
 }
 
 impl Link {
+    fn prefix(&self) -> &str {
+        match self {
+            Self::Identity => IDENTITY,
+            Self::Keys { prefix, .. } => prefix,
+            Self::Kms { prefix, .. } => prefix,
+        }
+    }
+
     /// `None` where the stored form is none of this provider's.
     fn open(&self, place: &[u8], stored: &Bytes) -> Option<Result<Opened, String>> {
         match self {

@@ -10,7 +10,7 @@ use store::Store;
 use tokio::task::JoinSet;
 
 use super::kms::Plugin;
-use super::{Encryption, Rules, config};
+use super::{Encryption, Rules, config, metrics};
 
 /// How often the file is looked at; upstream's is a minute.
 const POLL: Duration = Duration::from_secs(10);
@@ -45,6 +45,7 @@ impl Encryption {
                 Ok(_) => {}
                 Err(error) => {
                     tracing::error!(error, "the encryption configuration cannot be looked at");
+                    metrics::reloaded(false);
                     continue;
                 }
             }
@@ -52,9 +53,13 @@ impl Encryption {
                 Ok(rules) => {
                     *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
                     tracing::info!("the encryption configuration has changed and is in use");
+                    metrics::reloaded(true);
                     return;
                 }
-                Err(error) => tracing::error!(%error, "the changed encryption configuration is not used"),
+                Err(error) => {
+                    tracing::error!(%error, "the changed encryption configuration is not used");
+                    metrics::reloaded(false);
+                }
             }
         }
     }

@@ -142,6 +142,28 @@ async fn what_cannot_be_decrypted_is_refused_in_upstreams_words() {
 }
 
 #[tokio::test]
+async fn what_is_encrypted_and_decrypted_is_counted() {
+    let encryption = load(&rule("things.example.com", &[&aes("aesgcm", &[("one", ONE)])])).await.unwrap();
+    let key = Key::new("example.com", "things", "default", "a");
+    let sealed = encryption.seal(&key, OBJECT).unwrap().unwrap();
+    encryption.open(&key, sealed.bytes).unwrap();
+    encryption.open(&key, OBJECT.into()).unwrap_err();
+    let text = prometheus::TextEncoder::new().encode_to_string(&prometheus::gather()).unwrap();
+    for (status, way, prefix) in [
+        ("OK", "to_storage", "k8s:enc:aesgcm:v1:"),
+        ("OK", "from_storage", "k8s:enc:aesgcm:v1:"),
+        ("Unknown", "from_storage", "unknown"),
+    ] {
+        let line = format!(
+            "apiserver_storage_transformation_operations_total{{resource=\"things.example.com\",status=\"{status}\",\
+             transformation_type=\"{way}\",transformer_prefix=\"{prefix}\"}} 1"
+        );
+        assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
+    }
+    assert!(text.contains("apiserver_storage_transformation_duration_seconds_count"));
+}
+
+#[tokio::test]
 async fn the_most_particular_rule_counts() {
     let rules = [
         rule("secrets", &[&aes("aesgcm", &[("one", ONE)])]),

@@ -18,7 +18,8 @@ struct Named {
 /// How objects of one kind become protobuf.
 pub(super) struct Binary {
     object: Named,
-    list: Named,
+    /// What is only a body, such as a Scale, has no list.
+    list: Option<Named>,
 }
 
 impl Named {
@@ -43,11 +44,14 @@ impl Binary {
                 );
                 Named::new(kind, named(name).expect("the facts have the types of meta.k8s.io"))
             };
-            return Binary { object: of("PartialObjectMetadata"), list: of("PartialObjectMetadataList") };
+            return Binary {
+                object: of("PartialObjectMetadata"),
+                list: Some(of("PartialObjectMetadataList")),
+            };
         }
         let list = kind.gvk.group_version().with_kind(kind.list_kind.as_str());
-        let of = schema::of(&list).expect("the facts have the list of every kind");
-        Binary { object: Named::new(kind.gvk.clone(), kind.schema), list: Named::new(list, of) }
+        let list = schema::of(&list).map(|of| Named::new(list, of));
+        Binary { object: Named::new(kind.gvk.clone(), kind.schema), list }
     }
 
     /// An object in its envelope.
@@ -64,7 +68,8 @@ impl Binary {
     /// What stands before and after the items of a list, which are `size` bytes.
     pub(super) fn list_frame(&self, meta: &ListMeta, size: usize) -> (Vec<u8>, &'static [u8]) {
         let meta = protobuf::list_meta(meta);
-        let (mut head, end) = self.list.envelope(meta.len() + size);
+        let list = self.list.as_ref().expect("the facts have the list of every kind that is listed");
+        let (mut head, end) = list.envelope(meta.len() + size);
         head.extend_from_slice(&meta);
         (head, end)
     }

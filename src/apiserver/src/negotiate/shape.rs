@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use api::Descriptor;
 use k8s_openapi::jiff::Timestamp;
-use machinery::table::{self, IncludeObject, Included, ListMeta, MetaVersion, Row, Writer};
+use machinery::table::{self, IncludeObject, Included, ListMeta, MetaVersion, Writer};
 use machinery::{Status, json, schema};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -129,7 +129,13 @@ impl Shaper {
     }
 
     /// A bookmark's object: nothing but its revision, and whether the initial events end here.
-    pub(crate) fn bookmark(&self, revision: u64, initial_events_end: bool) -> Result<Vec<u8>, Status> {
+    /// `columns` as with [`Shaper::object`].
+    pub(crate) fn bookmark(
+        &self,
+        revision: u64,
+        initial_events_end: bool,
+        columns: bool,
+    ) -> Result<Vec<u8>, Status> {
         let annotations =
             if initial_events_end { r#","annotations":{"k8s.io/initial-events-end":"true"}"# } else { "" };
         let metadata = format!(r#"{{"resourceVersion":"{revision}"{annotations}}}"#);
@@ -144,15 +150,26 @@ impl Shaper {
                 table::partial_metadata(version, metadata.as_bytes(), &mut out);
                 out
             }
-            Shape::Table(version, _) => {
-                let resource_version = revision.to_string();
-                let meta = ListMeta { resource_version, ..ListMeta::default() };
-                let mut writer = Writer::new(version, &meta, Some(&[]));
-                writer.row(&Row::default(), Some(Included::Metadata(metadata.as_bytes())));
-                writer.finish()
-            }
+            Shape::Table(version, _) => self.table_bookmark(version, revision, &metadata, columns)?,
         };
         self.in_encoding(Cow::Owned(json)).map(Cow::into_owned)
+    }
+
+    /// The row of an object that has nothing else.
+    fn table_bookmark(
+        &self,
+        version: MetaVersion,
+        revision: u64,
+        metadata: &str,
+        columns: bool,
+    ) -> Result<Vec<u8>, Status> {
+        let meta = ListMeta { resource_version: revision.to_string(), ..ListMeta::default() };
+        let object = format!(r#"{{"metadata":{metadata}}}"#);
+        let row = self.kind.row(object.as_bytes(), self.now).map_err(unreadable)?;
+        let definitions = self.kind.columns();
+        let mut writer = Writer::new(version, &meta, columns.then_some(definitions.as_slice()));
+        writer.row(&row, Some(Included::Metadata(metadata.as_bytes())));
+        Ok(writer.finish())
     }
 
     fn in_encoding<'a>(&self, json: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, Status> {
@@ -181,7 +198,7 @@ impl Shaper {
         let definitions = self.kind.columns();
         let mut writer = Writer::new(version, meta, columns.then_some(definitions.as_slice()));
         for stored in objects {
-            let row = Row::from(self.kind.row(stored, self.now).map_err(unreadable)?);
+            let row = self.kind.row(stored, self.now).map_err(unreadable)?;
             match include {
                 IncludeObject::None => writer.row(&row, None),
                 IncludeObject::Object => writer.row(&row, Some(Included::Object(&self.served(stored)?))),

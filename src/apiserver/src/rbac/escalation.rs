@@ -1,6 +1,8 @@
 //! Nobody grants what they do not have: a role's new rules, and the role of a new binding, must be covered by the writer's
 //! own rules, unless they may `escalate` or `bind` it (upstream `pkg/registry/rbac/*/policybased`).
 
+use std::any::Any;
+
 use api::Object;
 use async_trait::async_trait;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef};
@@ -23,13 +25,14 @@ impl Plugin for Escalation {
             && !attributes.call.user.is_in(MASTERS)
     }
 
-    async fn validate(
+    // Before the object is validated, as upstream, which asks here around the whole of its storage.
+    async fn admit(
         &self,
         attributes: &Attributes<'_>,
-        new: Option<&Object>,
+        new: &mut Object,
         old: Option<&Object>,
+        _held: &mut Vec<Box<dyn Any + Send + Sync>>,
     ) -> Result<(), Status> {
-        let Some(new) = new else { return Ok(()) };
         match attributes.kind.resource.resource.as_str() {
             "roles" | "clusterroles" => role(attributes, new, old),
             _ => binding(attributes, new, old),
@@ -90,6 +93,9 @@ fn binding(attributes: &Attributes<'_>, new: &Object, old: Option<&Object>) -> R
     }
     if may(attributes, "bind", &role.name, bound_resource(&role)) {
         return Ok(());
+    }
+    if role.kind != "ClusterRole" && attributes.namespace.is_empty() {
+        return Err(Status::bad_request("Namespace parameter required."));
     }
     let resource = attributes.kind.resource.group_resource();
     let rules = attributes.call.server.rbac.read(|all| all.of_role(attributes.namespace, &role));

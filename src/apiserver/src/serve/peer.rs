@@ -18,7 +18,7 @@ use crate::user::{AUTHENTICATED, User};
 
 /// Whom the connection's certificate names.
 #[derive(Clone, Debug)]
-pub(crate) enum Peer {
+pub enum Peer {
     /// No certificate was shown.
     Nobody,
     /// A certificate that the client CA vouches for.
@@ -29,11 +29,14 @@ pub(crate) enum Peer {
 
 /// Checks certificates against the client CA.
 #[derive(Clone, Debug)]
-pub(crate) struct PeerVerifier(Arc<dyn ClientCertVerifier>);
+pub struct PeerVerifier(Arc<dyn ClientCertVerifier>);
 
 impl PeerVerifier {
     /// Reads the CA's certificates (PEM).
-    pub(crate) fn new(client_ca: &[u8]) -> Result<PeerVerifier, Error> {
+    ///
+    /// # Errors
+    /// One of them cannot be read, or there is none.
+    pub fn new(client_ca: &[u8]) -> Result<PeerVerifier, Error> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(client_ca) {
             let certificate = certificate.map_err(|error| Error::ClientCa(error.to_string()))?;
@@ -45,7 +48,7 @@ impl PeerVerifier {
     }
 
     /// Judges the chain a client showed.
-    pub(crate) fn judge(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
+    pub fn judge(&self, chain: Option<&[CertificateDer<'_>]>) -> Peer {
         let Some((leaf, intermediates)) = chain.and_then(<[_]>::split_first) else {
             return Peer::Nobody;
         };

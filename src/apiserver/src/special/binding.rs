@@ -1,28 +1,24 @@
 //! `pods/binding` and `bindings`: a pod is given to a node.
 
-use api::Object;
+use api::{Kind, Object};
 use http::{Response, StatusCode};
-use k8s_openapi::api::core::v1::{Binding, Pod, PodCondition};
-use machinery::field::{Error, ErrorList, Path};
+use k8s_openapi::api::core::v1::{Binding, Pod};
 use machinery::gvk::{GroupResource, GroupVersionKind};
-use machinery::{Status, json, meta};
+use machinery::{Status, json, schema};
 
-use super::raw::{self, Fate};
+use super::conditions::{self, Condition};
+use super::raw;
 use crate::body::{self, Body};
 use crate::call::Call;
 use crate::negotiate;
-use crate::verbs::options::WriteOptions;
+use crate::verbs::options::{FieldValidation, WriteOptions};
 use crate::write::document;
 
 /// Binds the pod that the path (or the binding) names.
 pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Status> {
     let accept = negotiate::plain(&call)?;
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
-    let body = document::to_json(&call, &GroupVersionKind::of::<Binding>(), body::read(body).await?)?;
-    let parsed = json::parse(&body).map_err(|error| Status::bad_request(error.to_string()))?;
-    let binding: Binding = json::from_tree(&parsed.tree).map_err(|error| {
-        Status::bad_request(format!("Binding in version \"v1\" cannot be handled as a Binding: {error}"))
-    })?;
+    let binding = read(&call, body, options.field_validation).await?;
     let name = pod_name(&call, &binding)?;
     validate(&binding)?;
     let kind = call.server.registry.of::<Pod>().clone();
@@ -32,31 +28,29 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
     Ok(negotiate::document(&call, &accept, StatusCode::CREATED, status.to_vec().into()))
 }
 
+async fn read(call: &Call, body: Body, validation: FieldValidation) -> Result<Binding, Status> {
+    let kind = GroupVersionKind::of::<Binding>();
+    let body = document::to_json(call, &kind, body::read(body).await?)?;
+    let of = schema::of(&kind).expect("the schema facts have Binding");
+    let tree = document::read_as(call, &kind, of, validation, &body)?;
+    let mut binding: Binding = json::from_tree(&tree).map_err(|error| {
+        Status::bad_request(format!("Binding in version \"v1\" cannot be handled as a Binding: {error}"))
+    })?;
+    document::check_namespace(&mut binding.metadata, &call.info.namespace)?;
+    Ok(binding)
+}
+
 fn pod_name(call: &Call, binding: &Binding) -> Result<String, Status> {
     let given = binding.metadata.name.as_deref().unwrap_or_default();
-    let wanted = if call.info.name.is_empty() { given } else { &call.info.name };
-    if !given.is_empty() && given != wanted {
+    if !call.info.name.is_empty() && given != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    if binding.metadata.namespace.as_deref().is_some_and(|own| !own.is_empty() && own != call.info.namespace)
-    {
-        return Err(Status::bad_request("namespace in URL does not match namespace in Binding object"));
-    }
-    Ok(wanted.to_owned())
+    Ok(given.to_owned())
 }
 
 fn validate(binding: &Binding) -> Result<(), Status> {
-    let path = Path::new("target");
-    let mut errors = ErrorList::new();
-    let kind = binding.target.kind.as_deref().unwrap_or_default();
-    if !matches!(kind, "" | "Node") {
-        errors.push(Error::not_supported(&path.child("kind"), kind, &["Node", "<empty>"]));
-    }
-    if binding.target.name.as_deref().unwrap_or_default().is_empty() {
-        errors.push(Error::required(&path.child("name"), ""));
-    }
     // Upstream loses on the way what the errors are, and answers as if the fault were its own.
-    match errors.as_slice() {
+    match Kind::validate(binding).as_slice() {
         [] => Ok(()),
         [only] => Err(Status::failure(500, "", only.to_string())),
         several => {
@@ -66,18 +60,11 @@ fn validate(binding: &Binding) -> Result<(), Status> {
     }
 }
 
-fn bind(object: &mut Object, name: &str, binding: &Binding) -> Result<Fate, Status> {
+fn bind(object: &mut Object, name: &str, binding: &Binding) -> Result<(), Status> {
     let resource = GroupResource::new("", "pods/binding");
     let refuse = |why: String| Err(Status::conflict(&resource, name, why));
     let pod = object.downcast_mut::<Pod>().expect("pods are stored under pods");
-    if let Some(uid) =
-        binding.metadata.uid.as_ref().filter(|uid| !uid.is_empty() && Some(*uid) != pod.metadata.uid.as_ref())
-    {
-        let current = pod.metadata.uid.as_deref().unwrap_or_default();
-        return refuse(format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {current}"
-        ));
-    }
+    check_preconditions(pod, name, binding)?;
     if pod.metadata.deletion_timestamp.is_some() {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
@@ -89,27 +76,32 @@ fn bind(object: &mut Object, name: &str, binding: &Binding) -> Result<Fate, Stat
         return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
     spec.node_name.clone_from(&binding.target.name);
-    for (key, value) in binding.metadata.annotations.iter().flatten() {
-        pod.metadata.annotations.get_or_insert_default().insert(key.clone(), value.clone());
+    let status = pod.status.get_or_insert_default();
+    status.nominated_node_name = None;
+    conditions::set_true(status, &Condition { type_: "PodScheduled", reason: "", message: "" });
+    let (own, given) = (&mut pod.metadata, &binding.metadata);
+    for (own, given) in [(&mut own.annotations, &given.annotations), (&mut own.labels, &given.labels)] {
+        if let Some(given) = given.as_ref().filter(|given| !given.is_empty()) {
+            own.get_or_insert_default().extend(given.clone());
+        }
     }
-    set_scheduled(pod);
-    Ok(Fate::Stays)
+    Ok(())
 }
 
-fn set_scheduled(pod: &mut Pod) {
-    let conditions = pod.status.get_or_insert_default().conditions.get_or_insert_default();
-    let scheduled = conditions.iter_mut().find(|condition| condition.type_ == "PodScheduled");
-    if scheduled.as_ref().is_some_and(|condition| condition.status == "True") {
-        return;
+/// The binding's uid and `resourceVersion`, where it says them, are the pod's.
+fn check_preconditions(pod: &Pod, name: &str, binding: &Binding) -> Result<(), Status> {
+    let (wanted, found) = (&binding.metadata, &pod.metadata);
+    for (field, wanted, found) in [
+        ("UID", &wanted.uid, &found.uid),
+        ("ResourceVersion", &wanted.resource_version, &found.resource_version),
+    ] {
+        let found = found.as_deref().unwrap_or_default();
+        if let Some(wanted) = wanted.as_deref().filter(|wanted| !wanted.is_empty() && *wanted != found) {
+            let why = format!(
+                "Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {found}"
+            );
+            return Err(Status::conflict(&GroupResource::new("", "pods"), name, why));
+        }
     }
-    let condition = PodCondition {
-        type_: "PodScheduled".to_owned(),
-        status: "True".to_owned(),
-        last_transition_time: Some(meta::now()),
-        ..PodCondition::default()
-    };
-    match scheduled {
-        Some(present) => *present = condition,
-        None => conditions.push(condition),
-    }
+    Ok(())
 }

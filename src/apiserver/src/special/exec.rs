@@ -12,9 +12,6 @@ use crate::kubelet_proxy::{address_of, encode_query};
 
 /// Runs a command in a container.
 pub(super) async fn exec(call: Call, _body: Body) -> Result<Response<Body>, Status> {
-    if call.query.get("command").is_none() {
-        return Err(Status::bad_request("you must specify at least 1 command for the container"));
-    }
     connect(call, "exec").await
 }
 
@@ -36,6 +33,9 @@ async fn connect(call: Call, what: &str) -> Result<Response<Body>, Status> {
     // Upstream takes the pod's node for a pod when it complains.
     let lost = |_| Status::not_found(&GroupResource::new("", "pods"), &node);
     address_of(&call.server.store, &node).map_err(lost)?;
+    if what == "exec" && call.query.get("command").is_none() {
+        return Err(Status::bad_request("you must specify at least 1 command for the container"));
+    }
     let path = kubelet_path(&call, what, &container);
     let server = call.server.clone();
     server.kubelets.upgrade(&server.store, &node, path, call.parts).await
@@ -69,9 +69,10 @@ pub(super) fn choose_container(call: &Call, pod: &Pod) -> Result<String, Status>
     let containers: Vec<&str> = spec.containers.iter().map(|container| container.name.as_str()).collect();
     let init: Vec<&str> =
         spec.init_containers.iter().flatten().map(|container| container.name.as_str()).collect();
+    let mut debugging = spec.ephemeral_containers.iter().flatten().map(|container| container.name.as_str());
     let asked = call.query.text("container");
     if !asked.is_empty() {
-        if containers.contains(&asked) || init.contains(&asked) {
+        if containers.contains(&asked) || init.contains(&asked) || debugging.any(|name| name == asked) {
             return Ok(asked.to_owned());
         }
         return Err(Status::bad_request(format!("container {asked} is not valid for pod {name}")));

@@ -35,7 +35,7 @@ pub(super) async fn review<T: Kind>(
     let body = document::to_json(&call, &kind.gvk, body::read(body).await?)?;
     let mut object = kind.decode(&document::read(&call, &kind, options.field_validation, &body)?)?;
     kind.set_defaults(&mut object);
-    document::check_namespace(&mut object, &call.info.namespace)?;
+    document::check_namespace(object.meta_mut(), &call.info.namespace)?;
     let review = object.downcast_mut::<T>().expect("decoded as the review");
     let errors = review.validate();
     // Upstream has lost the kind by then.

@@ -2,7 +2,8 @@
 
 use http::Response;
 use k8s_openapi::api::authorization::v1::{
-    NonResourceRule, ResourceRule, SelfSubjectRulesReview, SubjectRulesReviewStatus,
+    NonResourceRule, ResourceRule, SelfSubjectRulesReview, SelfSubjectRulesReviewSpec,
+    SubjectRulesReviewStatus,
 };
 use machinery::Status;
 
@@ -42,6 +43,8 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
                 });
             }
         }
+        // Only the answer is answered, as upstream has it.
+        review.spec = SelfSubjectRulesReviewSpec::default();
         review.status = Some(status);
         Ok(())
     })

@@ -1,26 +1,34 @@
 //! Addresses and ports of Services: what is asked for is checked, what is left open is chosen.
 //!
-//! What is taken is read from the store's services (a mirror), so there is no second record that could be wrong. A choice
-//! is held until its write is done, so that two services under way at once do not get the same.
+//! `claims` knows what is taken, `reserve` makes sure of it beside other servers, `repair` mends what was left half done.
+//! This file chooses and judges; it stores nothing.
+
+mod claims;
+mod repair;
+mod reservations;
+mod reserve;
 
 use std::any::Any;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use api::Object;
+use api::{Descriptor, Object};
 use async_trait::async_trait;
+use claims::{Claim, Claims, Hold};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use machinery::Status;
 use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
-use machinery::typed;
 use rand::Rng;
-use store::{Entry, Key, Range, Store};
+use repair::Suspects;
+use reservations::Reservations;
+use store::{Key, Store};
 
 use crate::admission::{Attributes, Operation, Plugin};
-use crate::mirror::{Index, Mirror};
+
+pub(crate) use reserve::reserve;
 
 /// Upstream's `--service-node-port-range`.
 const NODE_PORTS: std::ops::RangeInclusive<i32> = 30000..=32767;
@@ -29,80 +37,19 @@ const TRIES: usize = 32;
 /// Upstream never uses more of a range.
 const MOST_ADDRESSES: u128 = 1 << 20;
 
-/// An address, or a node port: of all protocols at once, as upstream's allocator has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Claim {
-    Address(IpAddr),
-    Port(i32),
-}
-
-/// Who has what.
-#[derive(Default)]
-struct Taken {
-    by_service: HashMap<Key, Vec<Claim>>,
-    owners: HashMap<Claim, Key>,
-}
-
-impl Index for Taken {
-    fn put(&mut self, entry: &Entry) {
-        self.remove(&entry.key);
-        let spec = match typed::from_json::<Service>(&entry.bytes) {
-            Ok(service) => service.spec.unwrap_or_default(),
-            Err(error) => {
-                return tracing::error!(key = entry.key.as_str(), %error, "a stored service cannot be read");
-            }
-        };
-        let claims = claims(&spec);
-        for claim in &claims {
-            self.owners.insert(claim.clone(), entry.key.clone());
-        }
-        self.by_service.insert(entry.key.clone(), claims);
-    }
-
-    fn remove(&mut self, key: &Key) {
-        for claim in self.by_service.remove(key).unwrap_or_default() {
-            if self.owners.get(&claim) == Some(key) {
-                self.owners.remove(&claim);
-            }
-        }
-    }
-}
-
-fn claims(spec: &ServiceSpec) -> Vec<Claim> {
-    let addresses = spec.cluster_ips.iter().flatten().filter_map(|ip| ip.parse().ok()).map(Claim::Address);
-    let ports = spec.ports.iter().flatten().filter_map(|port| port.node_port);
-    let ports = ports.chain(spec.health_check_node_port).filter(|number| *number != 0);
-    addresses.chain(ports.map(Claim::Port)).collect()
-}
-
 /// The allocator.
 pub(crate) struct Addresses {
     range: IpNet,
-    taken: Arc<Mirror<Taken>>,
-    held: Arc<Mutex<HashSet<Claim>>>,
-}
-
-/// Claims of a write that is under way; given back when it is done, by when the store has them.
-struct Hold {
-    claims: Vec<Claim>,
-    held: Arc<Mutex<HashSet<Claim>>>,
-    /// Nothing will be written: addresses are neither looked for nor asked whether they are free, as upstream has it.
-    dry_run: bool,
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        for claim in &self.claims {
-            held.remove(claim);
-        }
-    }
+    claims: Claims,
+    reservations: Reservations,
+    suspects: Mutex<Suspects>,
 }
 
 impl Addresses {
-    pub(crate) fn new(store: Store, range: IpNet) -> Addresses {
-        let taken = Mirror::new(store, vec![Range::resource("", "services")]);
-        Addresses { range, taken, held: Arc::default() }
+    /// An allocator of a range; `address` is the kind of which reserved addresses are.
+    pub(crate) fn new(store: Store, range: IpNet, address: Arc<Descriptor>) -> Addresses {
+        let reservations = Reservations::new(store.clone(), address);
+        Addresses { range, claims: Claims::new(store), reservations, suspects: Mutex::default() }
     }
 
     /// The address at an offset in the service range.
@@ -127,31 +74,6 @@ impl Addresses {
         self.range.contains(ip) && *ip != self.range.network() && !is_broadcast
     }
 
-    /// Takes a claim that nobody has, this service included.
-    fn draw(&self, claim: Claim, hold: &mut Hold) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.taken.read(|taken| taken.owners.contains_key(&claim)) || !held.insert(claim.clone()) {
-            return false;
-        }
-        hold.claims.push(claim);
-        true
-    }
-
-    /// Takes a claim unless somebody else has it.
-    fn take(&self, service: &Key, claim: Claim, hold: &mut Hold) -> bool {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner_is_other =
-            self.taken.read(|taken| taken.owners.get(&claim).is_some_and(|owner| owner != service));
-        let held_by_other = held.contains(&claim) && !hold.claims.contains(&claim);
-        if owner_is_other || held_by_other {
-            return false;
-        }
-        if held.insert(claim.clone()) {
-            hold.claims.push(claim);
-        }
-        true
-    }
-
     /// A free address: from the range's upper part first, which leaves the lower one to those who ask for an address.
     fn choose_address(&self, hold: &mut Hold) -> Option<IpAddr> {
         if hold.dry_run {
@@ -163,14 +85,16 @@ impl Addresses {
         let tries: Vec<u128> =
             (0..TRIES).filter(|_| lower < size).map(|_| random.random_range(lower..size)).collect();
         let order = tries.into_iter().chain(lower..size).chain(0..lower);
-        order.map(|offset| Self::nth(&self.range, offset + 1)).find(|ip| self.draw(Claim::Address(*ip), hold))
+        order
+            .map(|offset| Self::nth(&self.range, offset + 1))
+            .find(|ip| self.claims.draw(Claim::Address(*ip), hold))
     }
 
     fn choose_port(&self, hold: &mut Hold) -> Option<i32> {
         let mut random = rand::rng();
         let tries: Vec<i32> = (0..TRIES).map(|_| random.random_range(NODE_PORTS)).collect();
         let mut order = tries.into_iter().chain(NODE_PORTS);
-        order.find(|port| self.draw(Claim::Port(*port), hold))
+        order.find(|port| self.claims.draw(Claim::Port(*port), hold))
     }
 
     fn allocate(
@@ -178,9 +102,8 @@ impl Addresses {
         service: &Key,
         name: &str,
         spec: &mut ServiceSpec,
-        dry_run: bool,
+        mut hold: Hold,
     ) -> Result<Hold, Status> {
-        let mut hold = Hold { claims: Vec::new(), held: self.held.clone(), dry_run };
         let type_ = spec.type_.clone().unwrap_or_else(|| "ClusterIP".to_owned());
         if type_ != "ExternalName" && spec.cluster_ip.as_deref() != Some("None") {
             self.addresses(service, name, spec, &mut hold)?;
@@ -219,7 +142,7 @@ impl Addresses {
                     "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
                     self.range
                 )
-            } else if !hold.dry_run && !self.take(service, Claim::Address(ip), hold) {
+            } else if !hold.dry_run && !self.claims.take(service, Claim::Address(ip), hold) {
                 format!("failed to allocate IP {ip}: provided IP is already allocated")
             } else {
                 continue;
@@ -244,6 +167,10 @@ impl Addresses {
             match port.node_port.filter(|number| *number != 0) {
                 Some(number) => {
                     let path = path.index(at).child("nodePort");
+                    let is_shared = by_number.get(&port.port) == Some(&number);
+                    if hold.is_new && !is_shared && hold.has(&Claim::Port(number)) {
+                        return Err(taken(name, &path, number));
+                    }
                     self.asked_port(service, name, &path, number, hold)?;
                     by_number.insert(port.port, number);
                 }
@@ -301,11 +228,15 @@ impl Addresses {
             );
             return Err(invalid(name, Error::invalid(path, number, why)));
         }
-        if !self.take(service, Claim::Port(number), hold) {
-            return Err(invalid(name, Error::invalid(path, number, "provided port is already allocated")));
+        if !self.claims.take(service, Claim::Port(number), hold) {
+            return Err(taken(name, path, number));
         }
         Ok(())
     }
+}
+
+fn taken(name: &str, path: &Path, number: i32) -> Status {
+    invalid(name, Error::invalid(path, number, "provided port is already allocated"))
 }
 
 fn invalid(name: &str, error: Error) -> Status {
@@ -325,18 +256,17 @@ impl Plugin for ServiceAddresses {
         &self,
         attributes: &Attributes<'_>,
         new: &mut Object,
-        _old: Option<&Object>,
+        old: Option<&Object>,
         held: &mut Vec<Box<dyn Any + Send + Sync>>,
     ) -> Result<(), Status> {
+        let errors = attributes.kind.validate_allocation(new, old);
+        Status::check(&attributes.kind.refused_as, attributes.name, &errors)?;
         let Some(service) = new.downcast_mut::<Service>() else { return Ok(()) };
         let key = Key::new("", "services", attributes.namespace, attributes.name);
         let spec = service.spec.get_or_insert_default();
-        held.push(Box::new(attributes.call.server.addresses.allocate(
-            &key,
-            attributes.name,
-            spec,
-            attributes.dry_run,
-        )?));
+        let addresses = &attributes.call.server.addresses;
+        let hold = addresses.claims.hold(old.is_none(), attributes.dry_run);
+        held.push(Box::new(addresses.allocate(&key, attributes.name, spec, hold)?));
         Ok(())
     }
 }

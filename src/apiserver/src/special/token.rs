@@ -29,7 +29,7 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
     let body = document::to_json(&call, &kind.gvk, body::read(body).await?)?;
     let mut object = kind.decode(&document::read(&call, &kind, options.field_validation, &body)?)?;
     kind.set_defaults(&mut object);
-    document::check_namespace(&mut object, &call.info.namespace)?;
+    document::check_namespace(object.meta_mut(), &call.info.namespace)?;
     // Before the server fills in: which audiences were left to it matters.
     judge(&call, &object, options.dry_run).await?;
     let (account, entry) = account(&call)?;

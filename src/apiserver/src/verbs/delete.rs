@@ -77,8 +77,12 @@ pub(crate) async fn remove(
         options.check_preconditions(kind, &object, entry.revision)?;
         admission::delete(call, kind, namespace, name, &object, options.dry_run).await?;
         let plan = plan::plan(kind, object, options, call.now);
+        let reservation = call.server.addresses.before(&key);
         match commit(call, kind, &entry, plan, options.dry_run).await {
-            Ok(outcome) => return Ok(outcome),
+            Ok(outcome) => {
+                call.server.addresses.settle(reservation).await;
+                return Ok(outcome);
+            }
             Err(CommitError::Conflict(_) | CommitError::Missing) => {}
             Err(error) => return Err(refused(&error, &resource, name)),
         }

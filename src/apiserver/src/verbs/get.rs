@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use machinery::{Status, json};
 use store::{Entry, Store};
 
-use super::{Target, options, respond};
+use super::{Target, options, respond, scale};
 use crate::body::Body;
 use crate::encryption;
 use crate::negotiate;
@@ -24,16 +24,11 @@ pub(crate) async fn get(target: Target) -> Result<Response<Body>, Status> {
         reach(&target.call.server.store, version).await?;
     }
     let entry = current(&target)?;
+    let written = Written::stored_as(&entry);
     if target.subresource == Some(Subresource::Scale) {
-        return scale(&target, &entry);
+        return scale::get(&target, &written);
     }
-    respond(&target, &accept, StatusCode::OK, &Written::stored_as(&entry))
-}
-
-fn scale(target: &Target, entry: &Entry) -> Result<Response<Body>, Status> {
-    let accept = negotiate::plain(&target.call)?;
-    let written = Written::stored_as(entry);
-    Ok(negotiate::document(&target.call, &accept, StatusCode::OK, written.scale(&target.kind)?))
+    respond(&target, &accept, StatusCode::OK, &written)
 }
 
 /// The entry that the request names.

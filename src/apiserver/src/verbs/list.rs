@@ -78,7 +78,7 @@ impl Found {
         match &self.source {
             Source::Page(entries) => entries.clone(),
             Source::Present(snapshot) => {
-                snapshot.iter().filter(|entry| selection.matches(&entry.attributes)).cloned().collect()
+                snapshot.iter().filter(|entry| selection.matches(entry)).cloned().collect()
             }
         }
     }
@@ -88,7 +88,7 @@ impl Found {
         match &self.source {
             Source::Page(entries) => entries.iter().map(size).sum(),
             Source::Present(snapshot) => {
-                snapshot.iter().filter(|entry| selection.matches(&entry.attributes)).map(size).sum()
+                snapshot.iter().filter(|entry| selection.matches(entry)).map(size).sum()
             }
         }
     }
@@ -135,12 +135,8 @@ pub(crate) fn narrowed(target: &Target, selection: &Selection) -> Range {
 }
 
 fn first_page(target: &Target, snapshot: &Snapshot, limit: usize, selection: &Selection) -> Found {
-    let mut entries: Vec<Arc<Entry>> = snapshot
-        .iter()
-        .filter(|entry| selection.matches(&entry.attributes))
-        .take(limit + 1)
-        .cloned()
-        .collect();
+    let mut entries: Vec<Arc<Entry>> =
+        snapshot.iter().filter(|entry| selection.matches(entry)).take(limit + 1).cloned().collect();
     let more = entries.len() > limit;
     entries.truncate(limit);
     let mut meta = ListMeta { resource_version: snapshot.revision.to_string(), ..ListMeta::default() };
@@ -177,7 +173,7 @@ async fn page(
         let page = page.map_err(|error| refused(target, &error, after.as_ref(), revision))?;
         encryption::each_readable(&page.entries)?;
         after = page.entries.last().map(|entry| entry.key.clone()).or(after);
-        let mut selected = page.entries.into_iter().filter(|entry| selection.matches(&entry.attributes));
+        let mut selected = page.entries.into_iter().filter(|entry| selection.matches(entry));
         entries.extend(selected.by_ref().take(wanted));
         if selected.next().is_some() {
             // More was read than is shown: the next page begins behind what is.

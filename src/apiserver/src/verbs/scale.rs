@@ -1,20 +1,25 @@
 //! The scale subresource: a `Scale` read from the object, changed, and put back into it.
 
+use std::sync::Arc;
+
 use api::{Descriptor, Object};
 use http::{Response, StatusCode};
 use k8s_openapi::api::autoscaling::v1::Scale;
 use machinery::field::{Error, Path};
-use machinery::gvk::{GroupKind, GroupVersionKind};
-use machinery::json::{self, Tree};
-use machinery::patch::{json as json_patch, merge, strategic};
-use machinery::{Status, schema};
+use machinery::gvk::GroupKind;
+use machinery::{Status, json};
 
-use super::Target;
 use super::options::WriteOptions;
 use super::update::intent;
+use super::{Target, respond_as};
 use crate::body::Body;
-use crate::negotiate;
-use crate::write::{PatchKind, Source, write};
+use crate::negotiate::{self, Accept};
+use crate::write::{Patch, PatchKind, Source, Written, document, write};
+
+/// GET of a scale.
+pub(super) fn get(target: &Target, written: &Written) -> Result<Response<Body>, Status> {
+    answer(target, &negotiate::resource(&target.call, kind(target))?, written)
+}
 
 /// PUT of a scale.
 pub(super) async fn update(
@@ -22,9 +27,9 @@ pub(super) async fn update(
     options: WriteOptions,
     body: &[u8],
 ) -> Result<Response<Body>, Status> {
-    let parsed = json::parse(body).map_err(|error| Status::bad_request(error.to_string()))?;
-    let scale = decode(&parsed.tree)?;
-    let name = scale.metadata.name.as_deref().unwrap_or_default();
+    let kind = kind(target);
+    let scale = kind.decode(&document::read(&target.call, kind, options.field_validation, body)?)?;
+    let name = scale.meta().name.as_deref().unwrap_or_default();
     if name != target.name() {
         return Err(Status::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",
@@ -38,54 +43,42 @@ pub(super) async fn update(
 pub(super) async fn patch(
     target: &Target,
     options: WriteOptions,
-    kind: PatchKind,
+    patch_kind: PatchKind,
     body: &[u8],
 ) -> Result<Response<Body>, Status> {
-    let bad = |error: &dyn std::fmt::Display| Status::bad_request(error.to_string());
+    let patch = Patch { kind: patch_kind, body, validation: options.field_validation };
     change(target, options, |current| {
         let current = json::to_tree(current).map_err(Status::internal)?;
-        let patched = match kind {
-            PatchKind::Json => json_patch::apply(&current, body).map_err(|error| bad(&error))?,
-            PatchKind::Merge => {
-                merge::apply(current, json::parse(body).map_err(|error| bad(&error))?.tree).into_owned()
-            }
-            PatchKind::Strategic => {
-                let patch = json::parse(body).map_err(|error| bad(&error))?;
-                strategic::apply(&current, &patch.tree, scale_type()).map_err(|error| bad(&error))?
-            }
-        };
-        decode(&patched)
+        patch.apply(&target.call, kind(target), current)
     })
     .await
 }
 
-fn scale_type() -> &'static schema::Type {
-    schema::of(&GroupVersionKind::new("autoscaling", "v1", "Scale")).expect("the schema facts have Scale")
+fn kind(target: &Target) -> &Arc<Descriptor> {
+    target.call.server.registry.body("Scale")
 }
 
-fn decode(tree: &Tree<'_>) -> Result<Scale, Status> {
-    let unfit = |error: &dyn std::fmt::Display| {
-        Status::bad_request(format!("Scale in version \"v1\" cannot be handled as a Scale: {error}"))
-    };
-    schema::check_types(tree, scale_type()).map_err(|error| unfit(&error))?;
-    json::from_tree(tree).map_err(|error| unfit(&error))
+fn answer(target: &Target, accept: &Accept, written: &Written) -> Result<Response<Body>, Status> {
+    let scale = written.scale(&target.kind)?;
+    respond_as(kind(target), &target.call, accept, StatusCode::OK, &scale)
 }
 
 async fn change(
     target: &Target,
     options: WriteOptions,
-    wanted: impl Fn(&Scale) -> Result<Scale, Status> + Send + Sync,
+    wanted: impl Fn(&Scale) -> Result<Object, Status> + Send + Sync,
 ) -> Result<Response<Body>, Status> {
-    let accept = negotiate::plain(&target.call)?;
+    let accept = negotiate::resource(&target.call, kind(target))?;
     let source = Source::Change(Box::new(|object| {
         let current = target.kind.scale(object).ok_or_else(Status::page_not_found)?;
         let wanted = wanted(&current)?;
-        check(&wanted)?;
-        apply(&target.kind, object, &wanted);
+        let wanted = wanted.downcast_ref::<Scale>().expect("decoded as a scale");
+        check(wanted)?;
+        apply(&target.kind, object, wanted);
         Ok(())
     }));
     let written = write(intent(target, options, source)).await?;
-    Ok(negotiate::document(&target.call, &accept, StatusCode::OK, written.scale(&target.kind)?))
+    answer(target, &accept, &written)
 }
 
 fn check(scale: &Scale) -> Result<(), Status> {

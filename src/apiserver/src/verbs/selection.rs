@@ -1,11 +1,11 @@
 //! Label and field selectors of a request, and what they say about an entry.
 //!
-//! They look only at what the store extracted when the entry came in; no object is parsed.
+//! They look only at the entry's key and at what the store extracted when it came in; no object is parsed.
 
 use api::Descriptor;
 use machinery::Status;
 use machinery::selector::{field, label};
-use store::Attributes;
+use store::Entry;
 
 use crate::query::Query;
 
@@ -48,9 +48,9 @@ impl Selection {
     }
 
     /// Whether an entry is meant.
-    pub(crate) fn matches(&self, attributes: &Attributes) -> bool {
-        self.fields.iter().all(|(name, value, equal)| (find(&attributes.fields, name) == value) == *equal)
-            && (self.labels.is_empty() || self.labels.matches(|key| get(&attributes.labels, key)))
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        self.fields.iter().all(|(name, value, equal)| (find(entry, name) == value) == *equal)
+            && (self.labels.is_empty() || self.labels.matches(|key| get(&entry.attributes.labels, key)))
     }
 }
 
@@ -59,6 +59,11 @@ fn get<'a>(sorted: &'a [(Box<str>, Box<str>)], name: &str) -> Option<&'a str> {
     Some(&sorted[at].1)
 }
 
-fn find<'a>(sorted: &'a [(Box<str>, Box<str>)], name: &str) -> &'a str {
-    get(sorted, name).unwrap_or_default()
+/// A selectable field; empty where the object has none of that name. Those that the key says are not extracted.
+fn find<'a>(entry: &'a Entry, name: &str) -> &'a str {
+    match name {
+        "metadata.name" => entry.key.name(),
+        "metadata.namespace" => entry.key.namespace(),
+        name => get(&entry.attributes.fields, name).unwrap_or_default(),
+    }
 }

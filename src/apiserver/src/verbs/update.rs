@@ -44,6 +44,7 @@ fn view(subresource: Option<Subresource>) -> View {
     match subresource {
         Some(Subresource::Status) => View::Status,
         Some(Subresource::Approval) => View::Approval,
+        Some(Subresource::EphemeralContainers) => View::EphemeralContainers,
         Some(Subresource::Scale) | None => View::Main,
     }
 }

@@ -190,7 +190,7 @@ impl Watching {
                 Some(last) => Box::new(snapshot.iter_after(last)),
             };
             for entry in rest {
-                if self.selection.matches(&entry.attributes) {
+                if self.selection.matches(entry) {
                     self.frames.object("ADDED", &entry.bytes, out);
                 }
                 if out.len() >= CHUNK {
@@ -247,8 +247,8 @@ impl Watching {
 
     /// Adds an event as the selection sees it: what enters it is added, what leaves it is deleted.
     fn happened(&mut self, event: &Event, out: &mut Vec<u8>) {
-        let before = event.previous.as_ref().filter(|entry| self.selection.matches(&entry.attributes));
-        let after = event.kind != EventKind::Deleted && self.selection.matches(&event.entry.attributes);
+        let before = event.previous.as_ref().filter(|entry| self.selection.matches(entry));
+        let after = event.kind != EventKind::Deleted && self.selection.matches(&event.entry);
         match (before, after) {
             (None, false) => {}
             (None, true) => self.frames.event("ADDED", &event.entry, out),

@@ -4,7 +4,7 @@ use api::Object;
 use bytes::{BufMut, Bytes, BytesMut};
 use machinery::Status;
 use machinery::gvk::GroupResource;
-use store::{CommitError, Precondition, Value, Write};
+use store::{CommitError, Entry, Precondition, Value, Write};
 
 use super::{Draft, Intent, Source, Written};
 use crate::special;
@@ -28,13 +28,13 @@ async fn create(intent: &mut Intent<'_>, draft: Draft) -> Result<Option<Written>
     }
     let (head, tail) = intent.kind.encode(&draft.new);
     if intent.options.dry_run {
-        if intent.call.server.store.get(&key).is_some() {
-            return Err(Status::already_exists(&intent.group_resource(), &intent.name));
+        if let Some(other) = intent.call.server.store.get(&key) {
+            return Err(in_the_way(intent, Some(&other)));
         }
         return Ok(Some(Written { bytes: never_stored(head, &given, &tail), created: true }));
     }
     let write = Write::Put(Value::new(head.into(), tail.into()));
-    match intent.call.server.store.commit(key, Precondition::Absent, write).await {
+    match intent.call.server.store.commit(key.clone(), Precondition::Absent, write).await {
         Ok(committed) => Ok(Some(Written { bytes: committed.entry.bytes.clone(), created: true })),
         Err(CommitError::Exists(_)) if asked_for.is_empty() => {
             intent.generated += 1;
@@ -47,8 +47,20 @@ async fn create(intent: &mut Intent<'_>, draft: Draft) -> Result<Option<Written>
             }
             Ok(None)
         }
+        Err(CommitError::Exists(_)) => Err(in_the_way(intent, intent.call.server.store.get(&key).as_deref())),
         Err(error) => Err(refused(&error, &intent.group_resource(), &intent.name)),
     }
+}
+
+/// 409: the name is taken, perhaps by an object that will be gone soon.
+fn in_the_way(intent: &Intent<'_>, other: Option<&Entry>) -> Status {
+    let exists = Status::already_exists(&intent.group_resource(), &intent.name);
+    let other = other.and_then(|entry| Written::stored_as(entry).object(intent.kind).ok());
+    if other.is_some_and(|other| other.meta().deletion_timestamp.is_some()) {
+        let message = format!("object is being deleted: {}", exists.message());
+        return exists.with_message(message);
+    }
+    exists
 }
 
 async fn update(intent: &Intent<'_>, draft: Draft) -> Result<Option<Written>, Status> {
@@ -112,7 +124,7 @@ pub(crate) fn refused(error: &CommitError, resource: &GroupResource, name: &str)
             Status::request_entity_too_large(format!("the object takes {size} bytes, limit is {limit}"))
         }
         CommitError::Closed => Status::service_unavailable("the server is shutting down"),
-        CommitError::Unavailable(_) => Status::service_unavailable(error.to_string()),
+        CommitError::Unavailable(_) | CommitError::Moved(_) => Status::service_unavailable(error.to_string()),
         error => {
             tracing::error!(%error, %resource, name, "a write failed");
             Status::internal(error)

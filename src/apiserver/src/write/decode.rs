@@ -26,7 +26,7 @@ pub(super) fn decode(intent: &mut Intent<'_>, current: Option<Old>) -> Result<Dr
     // Field ownership is not tracked, so nobody's claims are kept.
     new.meta_mut().managed_fields = None;
     let wanted = if intent.kind.namespaced { intent.namespace.as_str() } else { "" };
-    document::check_namespace(&mut new, wanted)?;
+    document::check_namespace(new.meta_mut(), wanted)?;
     match &intent.source {
         Source::New(_) | Source::Own(_) => intent.name = new.meta().name.clone().unwrap_or_default(),
         _ => check_name(intent, &new)?,

@@ -2,18 +2,18 @@
 //!
 //! Errors read as upstream's decoders' (`endpoints/handlers/rest.go`, `runtime/serializer/json`).
 
-use std::borrow::Cow;
-
-use api::{Descriptor, Object};
+use api::Descriptor;
 use bytes::Bytes;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::Status;
 use machinery::gvk::{GroupVersion, GroupVersionKind};
 use machinery::json::{self, Tree};
+use machinery::schema::Type;
 use machinery::{protobuf, schema};
 
+use super::yaml;
 use crate::call::Call;
 use crate::negotiate::{JSON, PROTOBUF, YAML};
-use crate::registry::Registry;
 use crate::verbs::options::FieldValidation;
 
 /// Upstream's name of what knows the kinds.
@@ -23,17 +23,10 @@ const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
 pub(crate) fn to_json(call: &Call, expected: &GroupVersionKind, body: Bytes) -> Result<Bytes, Status> {
     match call.content_type().split(';').next().unwrap_or_default().trim() {
         "" | JSON => Ok(body),
-        YAML => yaml_to_json(&body),
+        YAML => yaml::to_json(&body).map_err(|error| unrecognized(expected, &error, &body)),
         PROTOBUF => protobuf_to_json(expected, &body),
         _ => Err(Status::unsupported_media_type(&[JSON, YAML, PROTOBUF])),
     }
-}
-
-/// YAML as JSON.
-pub(crate) fn yaml_to_json(yaml: &[u8]) -> Result<Bytes, Status> {
-    let value: serde_json::Value = serde_saphyr::from_slice(yaml)
-        .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))?;
-    Ok(Bytes::from(value.to_string()))
 }
 
 /// Protobuf as JSON. Whether the kind is the expected one is for the reader of the JSON to judge.
@@ -41,7 +34,7 @@ fn protobuf_to_json(expected: &GroupVersionKind, body: &[u8]) -> Result<Bytes, S
     let (_, tree) = protobuf::decode(body, expected).map_err(|error| match &error {
         protobuf::Error::Envelope(why) => unrecognized(expected, &why.to_string(), body),
         protobuf::Error::Message(given, why) => unfit(given, expected, &why.to_string()),
-        protobuf::Error::UnknownKind(given) => unfit(given, expected, &not_registered(given)),
+        protobuf::Error::UnknownKind(given) => unfit(given, expected, &unknown_kind(given)),
     })?;
     Ok(tree.to_vec().into())
 }
@@ -53,9 +46,21 @@ pub(crate) fn read<'a>(
     validation: FieldValidation,
     body: &'a [u8],
 ) -> Result<Tree<'a>, Status> {
+    read_as(call, &kind.gvk, kind.schema, validation, body)
+}
+
+/// Reads a body that must be an object of a kind and has this type, for what is no kind of ours beside: a binding, an
+/// eviction.
+pub(crate) fn read_as<'a>(
+    call: &Call,
+    kind: &GroupVersionKind,
+    of: &'static Type,
+    validation: FieldValidation,
+    body: &'a [u8],
+) -> Result<Tree<'a>, Status> {
     let no_kind = |error: &dyn std::fmt::Display| {
         let error = format!("couldn't get version/kind; json parse error: {error}");
-        unrecognized(&kind.gvk, &error, body)
+        unrecognized(kind, &error, body)
     };
     let mut parsed = json::parse(body).map_err(|error| no_kind(&error))?;
     if !parsed.duplicates.is_empty() {
@@ -65,16 +70,15 @@ pub(crate) fn read<'a>(
         parsed.tree = Tree::empty_object();
     }
     check_head(&parsed.tree).map_err(|error| no_kind(&error))?;
-    check_kind(&call.server.registry, kind, &parsed.tree, body)?;
+    check_kind(kind, &parsed.tree, body)?;
     // Types before names: what cannot be decoded at all is not told about its unknown fields, as upstream.
-    schema::check_types(&parsed.tree, kind.schema)
-        .map_err(|error| unfit(&kind.gvk, &kind.gvk, &error.to_string()))?;
+    schema::check_types(&parsed.tree, of).map_err(|error| unfit(kind, kind, &error.to_string()))?;
     let strict = match validation {
         FieldValidation::Ignore => Vec::new(),
-        _ if parsed.duplicates.is_empty() => unknown(&parsed.tree, kind),
-        _ => schema::strict_errors(body, kind.schema),
+        _ if parsed.duplicates.is_empty() => unknown(&parsed.tree, of),
+        _ => schema::strict_errors(body, of),
     };
-    report(call, validation, &strict, |error| unfit(&kind.gvk, &kind.gvk, &error))?;
+    report(call, validation, &strict, |error| unfit(kind, kind, &error))?;
     Ok(parsed.tree)
 }
 
@@ -100,8 +104,8 @@ fn check_head(tree: &Tree<'_>) -> Result<(), String> {
 
 /// The object's namespace must be the request's, which is its own where it says none (upstream
 /// `EnsureObjectNamespaceMatchesRequestNamespace`). `wanted` is empty for what is in no namespace.
-pub(crate) fn check_namespace(new: &mut Object, wanted: &str) -> Result<(), Status> {
-    let given = new.meta().namespace.as_deref().unwrap_or_default();
+pub(crate) fn check_namespace(new: &mut ObjectMeta, wanted: &str) -> Result<(), Status> {
+    let given = new.namespace.as_deref().unwrap_or_default();
     if given == wanted {
         return Ok(());
     }
@@ -110,13 +114,13 @@ pub(crate) fn check_namespace(new: &mut Object, wanted: &str) -> Result<(), Stat
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    new.meta_mut().namespace = (!wanted.is_empty()).then(|| wanted.to_owned());
+    new.namespace = (!wanted.is_empty()).then(|| wanted.to_owned());
     Ok(())
 }
 
-/// The fields that the kind does not have, as strict decoding tells them.
-pub(super) fn unknown(tree: &Tree<'_>, kind: &Descriptor) -> Vec<String> {
-    let paths = schema::unknown_fields(tree, kind.schema);
+/// The fields that the type does not have, as strict decoding tells them.
+pub(super) fn unknown(tree: &Tree<'_>, of: &'static Type) -> Vec<String> {
+    let paths = schema::unknown_fields(tree, of);
     paths.into_iter().map(|path| format!("unknown field {}", json::quoted(&path))).collect()
 }
 
@@ -138,51 +142,66 @@ pub(super) fn report(
     }
 }
 
-fn check_kind(
-    registry: &Registry,
-    expected: &Descriptor,
-    tree: &Tree<'_>,
-    body: &[u8],
-) -> Result<(), Status> {
-    let text = |name: &str| tree.get(name).and_then(Tree::as_str).unwrap_or_default();
-    let (version, kind) = (text("apiVersion"), text("kind"));
-    let given = GroupVersion::parse(version)
-        .map_err(|error| unrecognized(&expected.gvk, &error.to_string(), body))?;
-    let given = if version.is_empty() { expected.gvk.group_version() } else { given };
-    let given = given.with_kind(if kind.is_empty() { expected.gvk.kind.as_str() } else { kind });
-    if given == expected.gvk {
+fn check_kind(expected: &GroupVersionKind, tree: &Tree<'_>, body: &[u8]) -> Result<(), Status> {
+    let given = given_kind(expected, tree).map_err(|error| unrecognized(expected, &error, body))?;
+    if given == *expected {
         return Ok(());
     }
-    if !registry.has_kind(&given) {
-        return Err(unfit(&given, &expected.gvk, &not_registered(&given)));
-    }
-    if given.kind == expected.gvk.kind {
+    if is_known(&given) && given.kind == expected.kind {
         return Err(Status::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({})",
             given.api_version(),
-            expected.gvk.api_version()
+            expected.api_version()
         )));
     }
-    let package = |group: &str| {
-        if group.is_empty() {
-            Cow::Borrowed("core")
-        } else {
-            Cow::Owned(group.split('.').next().unwrap_or(group).to_owned())
-        }
-    };
-    let error = format!(
-        "converting ({}.{}) to ({}.{}): unknown conversion",
-        given.version,
-        given.kind,
-        package(&expected.gvk.group),
-        expected.gvk.kind
-    );
-    Err(unfit(&given, &expected.gvk, &error))
+    Err(unfit(&given, expected, &not_convertible(&given, expected)))
 }
 
-fn not_registered(given: &GroupVersionKind) -> String {
-    let (kind, version) = (&given.kind, given.api_version());
-    format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"{SCHEME}\"")
+/// The kind that an object says it is, which is the expected one where it says nothing.
+fn given_kind(expected: &GroupVersionKind, tree: &Tree<'_>) -> Result<GroupVersionKind, String> {
+    let text = |name: &str| tree.get(name).and_then(Tree::as_str).unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    let given = GroupVersion::parse(version).map_err(|error| error.to_string())?;
+    let given = if version.is_empty() { expected.group_version() } else { given };
+    Ok(given.with_kind(if kind.is_empty() { expected.kind.as_str() } else { kind }))
+}
+
+/// Why an object of one kind cannot be read as another.
+fn not_convertible(given: &GroupVersionKind, expected: &GroupVersionKind) -> String {
+    if !is_known(given) {
+        return unknown_kind(given);
+    }
+    let package = match expected.group.split('.').next() {
+        Some("") | None => "core",
+        Some(package) => package,
+    };
+    format!(
+        "converting ({}.{}) to ({package}.{}): unknown conversion",
+        given.version, given.kind, expected.kind
+    )
+}
+
+/// What is wrong with the kind of an object that a patch has made, which must be an `expected`.
+pub(super) fn wrong_kind(expected: &GroupVersionKind, tree: &Tree<'_>) -> Option<String> {
+    match given_kind(expected, tree) {
+        Ok(given) if given == *expected => None,
+        Ok(given) => Some(not_convertible(&given, expected)),
+        Err(error) => Some(error),
+    }
+}
+
+/// Where the scheme of that name does not have the kind.
+pub(crate) fn not_registered(kind: &str, version: &str, scheme: &str) -> String {
+    format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"{scheme}\"")
+}
+
+fn unknown_kind(given: &GroupVersionKind) -> String {
+    not_registered(&given.kind, &given.api_version(), SCHEME)
+}
+
+/// Whether upstream has such a kind, served here or not. The list of anything has no schema.
+fn is_known(kind: &GroupVersionKind) -> bool {
+    schema::of(kind).is_some() || *kind == GroupVersionKind::new("", "v1", "List")
 }
 
 fn unfit(given: &GroupVersionKind, expected: &GroupVersionKind, error: &str) -> Status {

@@ -23,6 +23,10 @@ pub(crate) enum View {
     Status,
     /// The conditions that approve or deny.
     Approval,
+    /// Containers for debugging, which may be added.
+    EphemeralContainers,
+    /// What keeps a namespace that is being deleted.
+    Finalize,
 }
 
 /// A function that changes the current object; it may refuse.

@@ -1,6 +1,8 @@
 //! A patch applied to the current object.
 
-use api::Object;
+use std::borrow::Cow;
+
+use api::{Descriptor, Object};
 use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
 use machinery::json::{self, Tree};
@@ -8,8 +10,9 @@ use machinery::patch::{self, json as json_patch, merge, strategic};
 use machinery::status::Details;
 use machinery::{Status, schema};
 
-use super::document::{report, unknown};
+use super::document::{report, unknown, wrong_kind};
 use super::{Intent, Old};
+use crate::call::Call;
 use crate::verbs::options::FieldValidation;
 
 /// The patch languages served.
@@ -41,19 +44,105 @@ impl PatchKind {
     }
 }
 
+/// A patch as a client sent it.
+pub(crate) struct Patch<'a> {
+    pub(crate) kind: PatchKind,
+    pub(crate) body: &'a [u8],
+    pub(crate) validation: FieldValidation,
+}
+
 /// The current object, patched.
 pub(super) fn apply(intent: &Intent<'_>, kind: PatchKind, body: &[u8], old: &Old) -> Result<Object, Status> {
-    let validation = intent.options.field_validation;
-    let current = served(intent, old)?;
-    let (patched, mut strict) = applied(intent, kind, body, current)?;
-    schema::check_types(&patched, intent.kind.schema)
-        .map_err(|error| invalid(&patched, &error.to_string()))?;
-    match validation {
-        FieldValidation::Ignore => strict.clear(),
-        _ => strict.extend(unknown(&patched, intent.kind)),
+    let patch = Patch { kind, body, validation: intent.options.field_validation };
+    patch.apply(intent.call, intent.kind, served(intent, old)?)
+}
+
+impl Patch<'_> {
+    /// What the patch makes of an object of a kind.
+    pub(crate) fn apply(&self, call: &Call, kind: &Descriptor, current: Tree<'_>) -> Result<Object, Status> {
+        let (patched, mut strict) = self.applied(kind, current)?;
+        if let Some(error) = wrong_kind(&kind.gvk, &patched) {
+            return Err(self.invalid(&patched, &error));
+        }
+        schema::check_types(&patched, kind.schema)
+            .map_err(|error| self.invalid(&patched, &error.to_string()))?;
+        match self.validation {
+            FieldValidation::Ignore => strict.clear(),
+            _ => strict.extend(unknown(&patched, kind.schema)),
+        }
+        report(call, self.validation, &strict, |error| self.invalid(&patched, &error))?;
+        kind.decode(&patched)
     }
-    report(intent.call, validation, &strict, |error| invalid(&patched, &error))?;
-    intent.kind.decode(&patched)
+
+    /// The patched tree, and what is wrong with the patch's own form.
+    fn applied<'a>(
+        &'a self,
+        kind: &Descriptor,
+        current: Tree<'a>,
+    ) -> Result<(Tree<'a>, Vec<String>), Status> {
+        if self.kind == PatchKind::Json {
+            let strict = match self.validation {
+                FieldValidation::Ignore => Vec::new(),
+                _ => json_patch::strict_errors(self.body).map_err(undecodable)?,
+            };
+            return Ok((json_patch::apply(&current, self.body).map_err(unappliable)?, strict));
+        }
+        let patch = self.parsed()?;
+        let strict = patch.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
+        let patched = match self.kind {
+            PatchKind::Merge => merge::apply(current, patch.tree),
+            _ => strategic::apply(&current, &patch.tree, kind.schema).map_err(|error| match error {
+                // Upstream has no reason for these, either.
+                patch::Error::Malformed(why) => Status::failure(500, "", why),
+                error => unappliable(error),
+            })?,
+        };
+        Ok((patched, strict))
+    }
+
+    /// A patch that has an object's form.
+    fn parsed(&self) -> Result<json::Parsed<'_>, Status> {
+        let bad = |why: String| match self.kind {
+            PatchKind::Strategic => Status::bad_request(why),
+            _ => Status::bad_request(format!("error decoding patch: {why}")),
+        };
+        let patch = json::parse(self.body).map_err(|error| bad(error.to_string()))?;
+        if patch.tree.is_null() && self.kind == PatchKind::Merge {
+            return Err(Status::bad_request("Invalid JSON Patch"));
+        }
+        if !matches!(patch.tree, Tree::Object(_)) {
+            let found = patch.tree.go_kind();
+            return Err(bad(format!(
+                "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
+        Ok(patch)
+    }
+
+    /// 422. Upstream shows what came of the patch, or the patch itself where it merges strategically.
+    fn invalid(&self, patched: &Tree<'_>, error: &str) -> Status {
+        let text = |tree: &Tree<'_>| String::from_utf8_lossy(&tree.to_vec()).into_owned();
+        let shown = match (self.kind, json::parse(self.body)) {
+            (PatchKind::Merge, Ok(patch)) => text(&sorted_where(patched, &patch.tree)),
+            (PatchKind::Strategic, Ok(patch)) => patch::in_go(&patch.tree),
+            _ => text(patched),
+        };
+        let errors = [Error::invalid(&Path::new("patch"), shown, error)];
+        Status::invalid(&GroupKind::default(), "", &errors)
+    }
+}
+
+/// Objects that a merge patch looks into have their keys in order then, upstream.
+fn sorted_where(patched: &Tree<'_>, patch: &Tree<'_>) -> Tree<'static> {
+    let (Tree::Object(members), Tree::Object(_)) = (patched, patch) else {
+        return patched.clone().into_owned();
+    };
+    let member = |(key, value): (&str, &Tree<'_>)| {
+        let value =
+            patch.get(key).map_or_else(|| value.clone().into_owned(), |inner| sorted_where(value, inner));
+        (Cow::Owned(key.to_owned()), value)
+    };
+    Tree::Object(members.sorted().into_iter().map(member).collect())
 }
 
 /// The current object as this version of the API has it.
@@ -63,46 +152,6 @@ fn served<'a>(intent: &Intent<'_>, old: &'a Old) -> Result<Tree<'a>, Status> {
     }
     let parsed = json::parse(&old.entry.bytes);
     Ok(parsed.map_err(|error| Status::internal(format!("a stored object cannot be read: {error}")))?.tree)
-}
-
-/// The patched tree, and what is wrong with the patch's own form.
-fn applied<'a>(
-    intent: &Intent<'_>,
-    kind: PatchKind,
-    body: &'a [u8],
-    current: Tree<'a>,
-) -> Result<(Tree<'a>, Vec<String>), Status> {
-    if kind == PatchKind::Json {
-        let strict = match intent.options.field_validation {
-            FieldValidation::Ignore => Vec::new(),
-            _ => json_patch::strict_errors(body).map_err(undecodable)?,
-        };
-        return Ok((json_patch::apply(&current, body).map_err(unappliable)?, strict));
-    }
-    let bad = |why: String| match kind {
-        PatchKind::Strategic => Status::bad_request(why),
-        _ => Status::bad_request(format!("error decoding patch: {why}")),
-    };
-    let patch = json::parse(body).map_err(|error| bad(error.to_string()))?;
-    if patch.tree.is_null() && kind == PatchKind::Merge {
-        return Err(Status::bad_request("Invalid JSON Patch"));
-    }
-    if !matches!(patch.tree, Tree::Object(_)) {
-        let found = patch.tree.go_kind();
-        return Err(bad(format!(
-            "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
-        )));
-    }
-    let duplicates = patch.duplicates.iter().map(|path| format!("duplicate field \"{path}\"")).collect();
-    let patched = match kind {
-        PatchKind::Merge => merge::apply(current, patch.tree),
-        _ => strategic::apply(&current, &patch.tree, intent.kind.schema).map_err(|error| match error {
-            // Upstream has no reason for these, either.
-            patch::Error::Malformed(why) => Status::failure(500, "", why),
-            error => unappliable(error),
-        })?,
-    };
-    Ok((patched, duplicates))
 }
 
 /// A JSON patch that is none, as upstream's strict reader sees it.
@@ -127,10 +176,4 @@ fn unappliable(error: patch::Error) -> Status {
             Status::failure(422, "Invalid", message).with_details(Details::default())
         }
     }
-}
-
-fn invalid(patched: &Tree<'_>, error: &str) -> Status {
-    let shown = String::from_utf8_lossy(&patched.to_vec()).into_owned();
-    let errors = [Error::invalid(&Path::new("patch"), shown, error)];
-    Status::invalid(&GroupKind::default(), "", &errors)
 }

@@ -1,12 +1,15 @@
 //! Third stage: what the server owns is set, what the request may not change is put back (upstream `rest.BeforeCreate`,
 //! `rest.BeforeUpdate`).
 
+use std::collections::{HashMap, HashSet};
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use machinery::field::{Error, Path};
 use machinery::gvk::GroupKind;
 use machinery::{Status, meta};
 
 use super::{Draft, Intent, Old, Source, View};
+use crate::special;
 
 /// Upstream's `OptimisticLockErrorMsg`.
 const LOCK: &str =
@@ -50,11 +53,15 @@ fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
 fn owners(intent: &Intent<'_>, meta: &mut ObjectMeta) {
     let Some(owners) = &mut meta.owner_references else { return };
     let mut seen: Vec<OwnerReference> = Vec::with_capacity(owners.len());
+    let mut places: HashMap<String, Vec<usize>> = HashMap::new();
     let mut repeated: Vec<String> = Vec::new();
+    let mut is_told: HashSet<String> = HashSet::new();
     for owner in owners.drain(..) {
-        if !seen.contains(&owner) {
+        let alike = places.entry(owner.uid.clone()).or_default();
+        if !alike.iter().any(|at| seen[*at] == owner) {
+            alike.push(seen.len());
             seen.push(owner);
-        } else if !repeated.contains(&owner.uid) {
+        } else if is_told.insert(owner.uid.clone()) {
             repeated.push(owner.uid);
         }
     }
@@ -112,6 +119,10 @@ fn update(intent: &Intent<'_>, draft: &mut Draft) {
         View::Main => intent.kind.prepare_for_update(new, old, &intent.context()),
         View::Status => intent.kind.prepare_for_status_update(new, old, &intent.context()),
         View::Approval => intent.kind.prepare_for_approval_update(new, old, &intent.context()),
+        View::EphemeralContainers => {
+            intent.kind.prepare_for_ephemeral_containers_update(new, old, &intent.context());
+        }
+        View::Finalize => special::prepare_to_finalize(new, old),
     }
     let (new, old) = (new.meta_mut(), old.meta());
     owners(intent, new);

@@ -63,8 +63,6 @@ async fn odd_paths_are_answered() {
         "/api/v1/namespaces/default/configmaps/%25",
         "/api/v1/namespaces/default/configmaps/%",
         "/api/v1/namespaces/%00/configmaps",
-        "/api/v1/watch",
-        "/api/v1/watch/",
         "/api/v1/watch/watch/pods",
         "/api/v1/watch/namespaces/default/pods/p/exec",
         "/api/v1/namespaces/default/pods/p/exec/x",
@@ -97,6 +95,20 @@ async fn odd_paths_are_answered() {
             check(&admin, &format!("{method} {path}"), &headers, b"{}").await;
             check(&nobody, &format!("{method} {path}"), &headers, b"{}").await;
         }
+    }
+}
+
+/// Upstream, too, takes it for a fault of its own, in words.
+#[tokio::test]
+async fn a_watch_of_nothing_cannot_be_made_out() {
+    let cluster = Cluster::start().await;
+    for path in ["/api/v1/watch", "/api/v1/watch/"] {
+        let answer = cluster.admin().send(&format!("GET {path}"), &[], "").await.expect(500);
+        let said = String::from_utf8_lossy(&answer.bytes).into_owned();
+        assert!(
+            said.ends_with(&format!("unable to determine kind and namespace from url, {path}\n")),
+            "{said}"
+        );
     }
 }
 

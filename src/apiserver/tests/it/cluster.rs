@@ -77,6 +77,7 @@ impl Cluster {
         let config = Config {
             store: store.clone(),
             advertise: SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 6443),
+            is_one_of_several: false,
             service_cidr: "10.96.0.0/12".parse().unwrap(),
             service_account: ServiceAccountKeys {
                 signing_key: signing_key.clone().into_bytes(),

@@ -38,6 +38,7 @@ async fn an_evicted_pod_is_deleted_as_the_eviction_says() {
     assert_eq!((evicted.at("/kind"), evicted.at("/status")), (json!("Status"), json!("Success")));
     let marked = admin.get(&format!("{PODS}/p")).await.expect(200);
     assert_eq!(marked.at("/metadata/deletionGracePeriodSeconds"), 7);
+    assert_eq!(marked.at("/status/conditions/0/reason"), "EvictionByEvictionAPI");
     let node = cluster.user("system:node:n1", &["system:nodes"]);
     node.post(&path, eviction("p", json!({"gracePeriodSeconds": 0}))).await.expect(201);
     admin.get(&format!("{PODS}/p")).await.expect(404);
@@ -54,4 +55,14 @@ async fn a_grace_period_beyond_the_end_of_time_can_be_shortened() {
     admin.delete(&format!("{PODS}/p?gracePeriodSeconds=5")).await.expect(200);
     admin.delete(&format!("{PODS}/p?gracePeriodSeconds=0")).await.expect(200);
     admin.get(&format!("{PODS}/p")).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_pod_may_have_the_name_of_a_namespace_that_stays() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let account = json!({"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "default"}});
+    admin.post("/api/v1/namespaces/default/serviceaccounts", account).await.expect(201);
+    admin.post(PODS, pod("default")).await.expect(201);
+    admin.post(&format!("{PODS}/default/eviction"), eviction("default", json!({}))).await.expect(201);
 }

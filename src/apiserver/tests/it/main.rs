@@ -4,6 +4,7 @@
 // Under its short name, as every other crate knows it.
 extern crate coxswain_apiserver as apiserver;
 
+mod addresses;
 mod admission;
 mod attacks;
 mod bootstrap;
@@ -12,6 +13,7 @@ mod certificates;
 mod client;
 mod cluster;
 mod deletion;
+mod devices;
 mod discovery;
 mod errors;
 mod events;

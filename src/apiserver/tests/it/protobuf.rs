@@ -146,8 +146,7 @@ async fn lists_are_the_same_in_protobuf() {
     }
     assert!(list("").await > 1_400_000);
     let only = [("accept", protobuf::MEDIA_TYPE)];
-    let version = admin.send("GET /version", &only, "").await.expect(200);
-    assert_eq!(version.at("/minor"), "36");
+    admin.send("GET /version", &only, "").await.expect(406);
 }
 
 /// JSON lists leave out what protobuf says by the list's kind: so do the items that are decoded.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use coxswain_client::{Election, Recorder, Terms};
+use coxswain_client::{Election, Recorder, Standing, Terms};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use kube::{Client, client::Body};
@@ -82,6 +82,7 @@ impl Leases {
         let client = self.client(who);
         let election = Election {
             recorder: Recorder::new(client.clone(), "test", "host"),
+            standing: Standing::default(),
             client,
             namespace: "kube-system".into(),
             name: "kube-scheduler".into(),

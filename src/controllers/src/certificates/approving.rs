@@ -34,7 +34,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let client = cx.client(ACCOUNT);
     requests.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("certificate_approval");
     feed(&requests, &queue, |change| match change {
         Change::Applied { new, .. } if is_open(new) => new.metadata.name.clone(),
         _ => None,

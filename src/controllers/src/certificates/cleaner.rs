@@ -22,7 +22,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let api = Api::<CertificateSigningRequest>::all(cx.client(ACCOUNT));
     requests.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("certificate_cleaner");
     feed(&requests, &queue, |change| match change {
         Change::Applied { new, .. } => new.metadata.name.clone(),
         Change::Deleted(_) => None,

@@ -33,7 +33,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     cluster.synced().await;
     requests.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("certificate_serving_approval");
     feed(&requests, &queue, |change| match change {
         Change::Applied { new, .. } if is_for_us(new) => new.metadata.name.clone(),
         _ => None,

@@ -50,7 +50,7 @@ pub(crate) async fn controller(cx: Context) -> Result<(), Error> {
     let api = Api::<CertificateSigningRequest>::all(cx.client(ACCOUNT));
     requests.synced().await;
 
-    let queue = Queue::<String>::new();
+    let queue = Queue::<String>::named("certificate_signing");
     feed(&requests, &queue, |change| match change {
         Change::Applied { new, .. } if is_ready(new) => new.metadata.name.clone(),
         _ => None,

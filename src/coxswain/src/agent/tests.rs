@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::home::Home;
 use super::{AgentOptions, join};
-use crate::config::VERSION;
+use crate::config::{ThresholdOptions, VERSION};
 use crate::datadir::DataDir;
 use crate::join_token::Pin;
 
@@ -72,6 +72,7 @@ impl Server {
             node_name: Some("a".to_owned()),
             node_ip: None,
             plain_http_registries: Vec::new(),
+            thresholds: ThresholdOptions::default(),
         };
         let directory =
             std::env::temp_dir().join(format!("coxswain-join-{}-{}", std::process::id(), address.port()));

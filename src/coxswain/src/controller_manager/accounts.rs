@@ -1,13 +1,13 @@
 //! Controllers as service accounts of `kube-system`, so that RBAC says what each may do: clients whose requests bear a token
-//! of the account, asked for by the kubeconfig's user when it is first needed and again before it ends (upstream
-//! `controller-manager/pkg/clientbuilder`).
+//! of the account, asked for by the kubeconfig's user when it is first needed, again before it ends, and again when the API
+//! server takes it no more (upstream `controller-manager/pkg/clientbuilder`).
 
 use std::sync::Arc;
 
 use anyhow::Context;
 use client::answer;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -17,6 +17,8 @@ use kube::config::AuthInfo;
 use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tower::BoxError;
+
+use crate::component;
 
 const NAMESPACE: &str = "kube-system";
 /// How long a token is asked for; it is replaced when four fifths of that are over.
@@ -49,7 +51,8 @@ impl Accounts {
     pub(super) fn new(config: &kube::Config, client: Client) -> anyhow::Result<Self> {
         let mut stranger = config.clone();
         stranger.auth_info = AuthInfo::default();
-        let stranger = Client::try_from(stranger).context("cannot connect without the kubeconfig's user")?;
+        let stranger =
+            component::connect(stranger).context("cannot connect without the kubeconfig's user")?;
         Ok(Self { stranger, accounts: Api::namespaced(client, NAMESPACE) })
     }
 
@@ -61,8 +64,14 @@ impl Accounts {
         let service = tower::service_fn(move |mut request: Request<Body>| {
             let (token, stranger) = (token.clone(), stranger.clone());
             async move {
-                request.headers_mut().insert(AUTHORIZATION, token.header().await?);
-                Ok::<_, BoxError>(stranger.send(request).await?)
+                let shown = token.header().await?;
+                request.headers_mut().insert(AUTHORIZATION, shown.clone());
+                let answer = stranger.send(request).await?;
+                // Its account was deleted, or the key changed: whoever asked tries again, with another.
+                if answer.status() == StatusCode::UNAUTHORIZED {
+                    token.forget(&shown).await;
+                }
+                Ok::<_, BoxError>(answer)
             }
         });
         Client::new(service, "default")
@@ -78,6 +87,11 @@ impl Token {
         }
         let next = self.request(now).await?;
         Ok(present.insert(next).header.clone())
+    }
+
+    /// Asks for another token next time, unless somebody has already.
+    async fn forget(&self, refused: &HeaderValue) {
+        self.present.lock().await.take_if(|present| present.header == *refused);
     }
 
     async fn request(&self, now: Timestamp) -> Result<Present, BoxError> {

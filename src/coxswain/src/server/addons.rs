@@ -1,8 +1,9 @@
 //! Objects that the cluster itself ships with, written at each start: what was changed in them is put right again.
 //!
-//! What nodes need to join ([`joining`]), what the approver of serving certificates may do, the DNS service, and the
+//! What nodes need to join ([`joining`]), what components tell their clients by ([`authentication`]), what the approver of serving certificates may do, the DNS service, and the
 //! settings that every node reads.
 
+pub(crate) mod authentication;
 mod joining;
 
 use std::net::Ipv4Addr;
@@ -36,6 +37,7 @@ pub(super) async fn write(
 ) -> anyhow::Result<()> {
     tokio::try_join!(
         joining::write(client, joining),
+        authentication::write(client, &joining.authority),
         dns(client, settings.cluster_dns),
         publish(client, settings),
     )?;

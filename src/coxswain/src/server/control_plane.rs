@@ -122,6 +122,7 @@ impl ControlPlane {
             client: self.client_in_group("system:apiserver", "system:masters"),
             address: instance.advertised(),
             host: instance.config.host.clone(),
+            seen: Arc::default(),
         };
         parts.keep("endpoints of the API", move |cancel| reconciler.clone().run(cancel));
     }
@@ -134,6 +135,11 @@ impl ControlPlane {
     /// A client under a user's name in one more group.
     pub(super) fn client_in_group(&self, user: &str, group: &str) -> kube::Client {
         client_as(&self.api, user, &[group])
+    }
+
+    /// Returns when the cluster's state has gone where this server does not have it.
+    pub(super) async fn departed(&self) -> ::store::Departure {
+        self.store.departed().await
     }
 
     /// Ends the store after everything that writes has ended.
@@ -152,13 +158,15 @@ fn api_config(instance: &Instance, store: Store) -> anyhow::Result<apiserver::Co
     let moves: Arc<dyn apiserver::Operation> = Arc::new(MoveOperation {
         store: store.clone(),
         data: instance.data.path().to_owned(),
-        is_shared: instance.config.store.is_shared(),
+        host: instance.config.host.clone(),
+        place: instance.config.store.clone(),
         restart: instance.restart.clone(),
     });
     let operations = [(operation::PATH, snapshots), (moving::PATH, moves)].into();
     Ok(apiserver::Config {
         store,
         advertise: instance.advertised(),
+        is_one_of_several: instance.config.store.is_shared(),
         service_cidr: instance.config.service_cidr.into(),
         service_account: apiserver::ServiceAccountKeys {
             signing_key: instance.pki.service_account_key.clone().into_bytes(),
@@ -184,6 +192,8 @@ fn serving_identity(instance: &Instance) -> anyhow::Result<Arc<Identity>> {
         .map(str::to_owned)
         .chain([format!("kubernetes.default.svc.{domain}"), instance.config.host.clone()])
         .chain(host::name().ok())
+        // What a machine is called need not be a name that a certificate can bear.
+        .filter(|name| name.is_ascii())
         .chain(instance.config.tls_sans.iter().cloned())
         .collect::<BTreeSet<_>>();
     let fixed = [Ipv4Addr::LOCALHOST, instance.config.kubernetes_ip(), instance.address];

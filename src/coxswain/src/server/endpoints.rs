@@ -2,12 +2,16 @@
 //! `pkg/controlplane/reconcilers/lease.go`), where several share a store.
 //!
 //! Each keeps a Lease `kube-system/apiserver-<hash>`, as upstream's do, with its address in an annotation. A server whose
-//! lease stands still for 15 s by the clock of whoever looks is left out, one that stops takes itself out.
+//! lease stands still for 15 s by the clock of whoever looks is left out, one that stops takes itself out. Nobody else
+//! writes these endpoints then; a server that has its store for itself keeps them otherwise (`apiserver/src/bootstrap.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use apiserver::bootstrap::endpoints as new;
 use client::answer;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -16,6 +20,9 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointSlic
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
+use machinery::names::label_value;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -34,25 +41,31 @@ pub(super) struct Reconciler {
     /// Where pods and nodes reach this server.
     pub(super) address: SocketAddr,
     pub(super) host: String,
+    /// Outlives a failure: who has been silent must not count as new.
+    pub(super) seen: Arc<Mutex<Seen>>,
 }
 
 /// When each lease was last seen to change.
 #[derive(Default)]
-struct Seen(BTreeMap<String, (Option<MicroTime>, Instant)>);
+pub(super) struct Seen(BTreeMap<String, (Option<MicroTime>, Instant)>);
 
 impl Reconciler {
     /// Keeps the endpoints true until cancelled.
     pub(super) async fn run(self, cancel: CancellationToken) -> kube::Result<()> {
-        let mut seen = Seen::default();
         loop {
             self.renew().await?;
-            self.write(&seen.alive(&self.leases().await?, Instant::now())).await?;
+            self.write(&self.alive().await?).await?;
             if cancel.run_until_cancelled(tokio::time::sleep(RENEWED_EVERY)).await.is_none() {
                 break;
             }
         }
         self.api().delete(&self.lease_name(), &DeleteParams::default()).await?;
-        self.write(&seen.alive(&self.leases().await?, Instant::now())).await
+        self.write(&self.alive().await?).await
+    }
+
+    async fn alive(&self) -> kube::Result<BTreeSet<SocketAddr>> {
+        let leases = self.leases().await?;
+        Ok(self.seen.lock().unwrap_or_else(PoisonError::into_inner).alive(&leases, Instant::now()))
     }
 
     fn api(&self) -> Api<Lease> {
@@ -78,11 +91,14 @@ impl Reconciler {
     }
 
     fn lease(&self) -> Lease {
-        let labels = [IDENTITY, ("kubernetes.io/hostname", self.host.as_str())];
+        // As upstream labels it, where a machine's name can be a label.
+        let host = Some(("kubernetes.io/hostname", self.host.as_str()));
+        let host = host.filter(|(_, host)| label_value(host).is_empty());
+        let labels = [IDENTITY].into_iter().chain(host);
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.lease_name()),
-                labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+                labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()),
                 annotations: Some([(ADDRESS_ANNOTATION.to_owned(), self.address.to_string())].into()),
                 ..ObjectMeta::default()
             },
@@ -100,23 +116,34 @@ impl Reconciler {
         let addresses: Vec<IpAddr> =
             alive.iter().filter(|at| at.port() == self.address.port()).map(SocketAddr::ip).collect();
         let api = Api::<Endpoints>::namespaced(self.client.clone(), "default");
-        let present = api.get(NAME).await?;
-        if let Some(wanted) = endpoints(&present, &addresses) {
-            settled(api.replace(NAME, &PostParams::default(), &wanted).await)?;
+        let present = api.get_opt(NAME).await?;
+        let is_present = present.is_some();
+        if let Some(wanted) = endpoints(present, new::endpoints(self.address), &addresses) {
+            put(&api, is_present, &wanted).await?;
         }
         let api = Api::<EndpointSlice>::namespaced(self.client.clone(), "default");
-        let present = api.get(NAME).await?;
-        if let Some(wanted) = slice(&present, &addresses) {
-            settled(api.replace(NAME, &PostParams::default(), &wanted).await)?;
+        let present = api.get_opt(NAME).await?;
+        let is_present = present.is_some();
+        if let Some(wanted) = slice(present, new::slice(self.address), &addresses) {
+            put(&api, is_present, &wanted).await?;
         }
         Ok(())
     }
 }
 
-/// Another server wrote at the same moment: it knows as much, and the next round compares anew.
-fn settled<T>(outcome: kube::Result<T>) -> kube::Result<()> {
+/// Replaces what is present, or creates what is not.
+async fn put<K>(api: &Api<K>, is_present: bool, wanted: &K) -> kube::Result<()>
+where
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    let parameters = PostParams::default();
+    let outcome = match is_present {
+        true => api.replace(NAME, &parameters, wanted).await,
+        false => api.create(&parameters, wanted).await,
+    };
     match outcome {
-        Err(error) if !answer::is_conflict(&error) => Err(error),
+        // Another server wrote at the same moment: it knows as much, and the next round compares anew.
+        Err(error) if !answer::is_conflict(&error) && !answer::is_already_exists(&error) => Err(error),
         _ => Ok(()),
     }
 }
@@ -144,9 +171,9 @@ fn address(lease: &Lease) -> Option<SocketAddr> {
     lease.metadata.annotations.as_ref()?.get(ADDRESS_ANNOTATION)?.parse().ok()
 }
 
-/// The endpoints with these addresses; `None` where they have them.
-fn endpoints(present: &Endpoints, addresses: &[IpAddr]) -> Option<Endpoints> {
-    let own = present.subsets.iter().flatten().next().and_then(|subset| subset.ports.clone());
+/// The endpoints with these addresses, made of `fresh` ones where there are none; `None` where they have them.
+fn endpoints(present: Option<Endpoints>, fresh: Endpoints, addresses: &[IpAddr]) -> Option<Endpoints> {
+    let own = fresh.subsets.iter().flatten().next().and_then(|subset| subset.ports.clone());
     let address = |ip: &IpAddr| EndpointAddress { ip: ip.to_string(), ..EndpointAddress::default() };
     let subset = EndpointSubset {
         addresses: Some(addresses.iter().map(address).collect()),
@@ -154,23 +181,35 @@ fn endpoints(present: &Endpoints, addresses: &[IpAddr]) -> Option<Endpoints> {
         not_ready_addresses: None,
     };
     let subsets = (!addresses.is_empty()).then(|| vec![subset]);
-    (present.subsets != subsets).then(|| Endpoints { subsets, ..present.clone() })
+    match present {
+        Some(present) if present.subsets == subsets => None,
+        present => Some(Endpoints { subsets, ..present.unwrap_or(fresh) }),
+    }
 }
 
-/// The slice with these addresses; `None` where it has them.
-fn slice(present: &EndpointSlice, addresses: &[IpAddr]) -> Option<EndpointSlice> {
+/// The slice with these addresses, made of a `fresh` one where there is none; `None` where it has them.
+fn slice(
+    present: Option<EndpointSlice>,
+    fresh: EndpointSlice,
+    addresses: &[IpAddr],
+) -> Option<EndpointSlice> {
     let ready = EndpointConditions { ready: Some(true), ..EndpointConditions::default() };
     let endpoint = |ip: &IpAddr| Endpoint {
         addresses: vec![ip.to_string()],
         conditions: Some(ready.clone()),
         ..Endpoint::default()
     };
-    let wanted: Vec<Endpoint> = addresses.iter().map(endpoint).collect();
+    let wanted: BTreeSet<String> = addresses.iter().map(IpAddr::to_string).collect();
     let held = |slice: &EndpointSlice| -> BTreeSet<String> {
         slice.endpoints.iter().flatten().flat_map(|endpoint| endpoint.addresses.clone()).collect()
     };
-    let next = EndpointSlice { endpoints: Some(wanted), ..present.clone() };
-    (held(present) != held(&next)).then_some(next)
+    match present {
+        Some(present) if held(&present) == wanted => None,
+        present => Some(EndpointSlice {
+            endpoints: Some(addresses.iter().map(endpoint).collect()),
+            ..present.unwrap_or(fresh)
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -207,14 +246,19 @@ mod tests {
     }
 
     #[test]
-    fn only_what_differs_is_written() {
+    fn only_what_differs_is_written_and_what_is_missing_is_made() {
+        let at = "192.0.2.1:6443".parse().unwrap();
         let addresses: Vec<IpAddr> = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap()).into();
-        let one = endpoints(&Endpoints::default(), &addresses[..1]).unwrap();
-        assert!(endpoints(&one, &addresses[..1]).is_none());
-        let both = endpoints(&one, &addresses).unwrap();
-        assert_eq!(both.subsets.as_ref().unwrap()[0].addresses.as_ref().unwrap().len(), 2);
-        assert!(endpoints(&both, &[]).unwrap().subsets.is_none());
-        let sliced = slice(&EndpointSlice::default(), &addresses).unwrap();
-        assert!(slice(&sliced, &addresses).is_none());
+        let next = |present, addresses: &[IpAddr]| endpoints(present, new::endpoints(at), addresses);
+        let one = next(None, &addresses[..1]).unwrap();
+        assert!(next(Some(one.clone()), &addresses[..1]).is_none());
+        let none = next(Some(one), &[]).unwrap();
+        assert!(none.subsets.is_none());
+        let both = next(Some(none), &addresses).unwrap().subsets.unwrap().remove(0);
+        assert_eq!((both.addresses.unwrap().len(), both.ports.unwrap()[0].port), (2, 6443));
+        let next = |present, addresses: &[IpAddr]| slice(present, new::slice(at), addresses);
+        let one = next(None, &addresses[..1]).unwrap();
+        assert!(next(Some(one.clone()), &addresses[..1]).is_none());
+        assert_eq!(next(Some(one), &addresses).unwrap().endpoints.unwrap().len(), 2);
     }
 }

@@ -14,6 +14,8 @@ use store::snapshot::Header;
 
 use object::Bucket;
 
+pub(crate) use file::unfinished;
+
 /// What the names of snapshots end with that were given a name.
 const SUFFIX: &str = ".snapshot";
 const S3: &str = "s3://";

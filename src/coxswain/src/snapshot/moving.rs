@@ -1,26 +1,31 @@
 //! `coxswain store move`: a cluster's state from the data directory into TiKV, or back, revisions and history included.
 //!
-//! Into TiKV it is done by the running server: it copies while it serves, stops taking writes for the last bit, leaves
-//! word in the data directory ([`place`]) and begins anew over the copy. A server that does not run is moved by the
-//! command itself, and so is a state in TiKV, whose servers all have to be stopped. What was moved stays as it was; until
-//! the copy is complete nothing opens it as a store.
+//! It is done by the running server: it copies while it serves, stops taking writes for the last bit, leaves word in the
+//! data directory ([`word`]) and begins anew over the copy. A server that does not run is moved by the command itself. What
+//! was moved stays as it was; until the copy is complete nothing opens it as a store. Out of TiKV there are more servers to
+//! think of: [`departing`].
 
+pub(crate) mod departing;
 mod operation;
 pub(crate) mod place;
+mod word;
 
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use store::snapshot::{Sharing, Transfer};
-use store::{Peer, Store, fjall, tikv};
+use store::{Engine, Peer, Settled, Store, fjall, tikv};
 
 use super::{online, size};
 use crate::config;
 use crate::datadir::DataDir;
+use crate::host;
 use crate::store::StoreOptions;
+use departing::Departing;
+use operation::Order;
 use place::TikvPlace;
+use word::{Intent, State, Word};
 
 pub(crate) use operation::{MoveOperation, PATH};
 
@@ -37,12 +42,15 @@ enum To {
 #[derive(Args)]
 pub(crate) struct MoveOptions {
     /// Where the state is to be kept
-    #[arg(long)]
-    to: To,
+    #[arg(long, required_unless_present = "give_up")]
+    to: Option<To>,
+    /// Let servers over TiKV write again although a move out of it was begun: only if what it went to is gone for good
+    #[arg(long, conflicts_with = "to")]
+    give_up: bool,
     /// The server's data directory
     #[arg(long, default_value = config::DATA_DIR)]
     data_dir: PathBuf,
-    /// TiKV is named as for the server, whichever way the state goes
+    /// TiKV is named as for the server, whichever way the state goes; a server that runs over it knows it
     #[command(flatten)]
     tikv: StoreOptions,
 }
@@ -52,22 +60,32 @@ pub(crate) struct MoveOptions {
 /// # Errors
 /// What is in the way; the state is where it was.
 pub(crate) async fn run(options: MoveOptions) -> anyhow::Result<()> {
-    let MoveOptions { to, data_dir, tikv } = options;
-    let tikv = TikvPlace::of(tikv)?;
+    let MoveOptions { to, data_dir, tikv, .. } = options;
+    let named = tikv.names_tikv().then(|| TikvPlace::of(tikv)).transpose()?;
+    let name = || named.clone().context("name TiKV: --store-endpoints");
+    let Some(to) = to else { return give_up(name()?).await };
     DataDir::check(&data_dir)?;
     match (DataDir::hold(&data_dir), to) {
-        (Ok(data), To::Tikv) => into_tikv(&data, tikv).await,
-        (Ok(data), To::Embedded) => into_directory(&data, &tikv).await,
-        (Err(_), To::Tikv) => ask(&data_dir, &tikv).await,
-        (Err(held), To::Embedded) => {
-            Err(held.context("stop all servers of the cluster before its state leaves TiKV"))
+        (Ok(data), To::Tikv) => {
+            departing::settle(data.path(), open).await?;
+            into_tikv(&data, name()?).await
         }
+        (Ok(data), To::Embedded) => {
+            departing::settle(data.path(), open).await?;
+            let moved = match Word::read(data.path())?.map(|word| word.state) {
+                Some(State::Tikv(tikv)) => Some(tikv),
+                _ => None,
+            };
+            into_directory(&data, named.or(moved).context("name TiKV: --store-endpoints")?).await
+        }
+        (Err(_), To::Tikv) => ask(&data_dir, &Order::Tikv(name()?)).await,
+        (Err(_), To::Embedded) => ask(&data_dir, &Order::Embedded(named)).await,
     }
 }
 
 /// Lets the running server do it, and shows what it says.
-async fn ask(data_dir: &Path, tikv: &TikvPlace) -> anyhow::Result<()> {
-    let body = serde_json::to_vec(tikv)?;
+async fn ask(data_dir: &Path, order: &Order) -> anyhow::Result<()> {
+    let body = serde_json::to_vec(order)?;
     let mut last = String::new();
     let mut show = |line: &str| {
         println!("{line}");
@@ -78,66 +96,102 @@ async fn ask(data_dir: &Path, tikv: &TikvPlace) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn give_up(tikv: TikvPlace) -> anyhow::Result<()> {
+    let from = tikv.clone();
+    let settled =
+        tokio::task::spawn_blocking(move || Ok::<_, anyhow::Error>(store::reopen(&open(&from)?, None)?));
+    match settled.await?? {
+        Settled::Done => println!("servers over {tikv} may write again; nothing of its state was lost"),
+        Settled::None => println!("nothing is being moved out of {tikv}; nothing was changed"),
+        Settled::Over(departure) => bail!(
+            "the move from {tikv} to {} has succeeded: the state goes on there, and what is left here is older. If that is \
+             lost, restore a snapshot of it (`coxswain snapshot restore`)",
+            departure.to
+        ),
+    }
+    Ok(())
+}
+
+/// Connects to TiKV; blocks.
+pub(crate) fn open(tikv: &TikvPlace) -> anyhow::Result<Engine> {
+    tikv::open(&tikv.place()).with_context(|| format!("cannot open {tikv}"))
+}
+
 async fn into_tikv(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     let directory = data.join("store");
     ensure!(directory.join("acknowledged").exists(), "{} holds no store", data.path().display());
     let context = || format!("cannot open the store in {}", directory.display());
     let engine = fjall::open(&directory).with_context(context)?;
     let store = Store::open(engine, apiserver::store_options()).await.with_context(context)?;
-    let transfer = begin_into(&store, &tikv).await?;
+    let transfer = begin_into(data.path(), &store, &tikv).await?;
     store.shutdown().await;
     let bytes = transfer.bytes();
     let revision = transfer.finish().await.with_context(|| format!("cannot finish the move to {tikv}"))?;
-    place::leave_word(data.path(), Some(&tikv))?;
+    word::leave(data.path(), &State::Tikv(tikv.clone()))?;
     println!("moved revision {revision} ({}) to {tikv}; {}", size(bytes), place::ADVICE);
     Ok(())
 }
 
 /// Copies all that there is, while the store goes on.
-async fn begin_into(store: &Store, tikv: &TikvPlace) -> anyhow::Result<Transfer> {
-    let place = tikv.place();
+async fn begin_into(data: &Path, store: &Store, tikv: &TikvPlace) -> anyhow::Result<Transfer> {
+    if let Some(Intent { from, .. }) = Intent::read(data)? {
+        bail!(
+            "the move from {from} is not over: its other servers were not told; start the server anew, which tells them"
+        );
+    }
+    let place = tikv.clone();
     let context = || format!("cannot move the state to {tikv}");
-    let engine = tokio::task::spawn_blocking(move || tikv::open(&place)).await?.with_context(context)?;
+    let engine = tokio::task::spawn_blocking(move || open(&place)).await?.with_context(context)?;
     store.transfer(engine, Sharing::Shared).await.with_context(context)
 }
 
-async fn into_directory(data: &DataDir, tikv: &TikvPlace) -> anyhow::Result<()> {
-    let store = join_alone(tikv).await?;
-    let moved = async {
-        let directory = data.private("store")?;
-        let engine = tokio::task::spawn_blocking(move || fjall::open(&directory)).await??;
-        Ok::<_, anyhow::Error>(store.transfer(engine, Sharing::Alone).await?)
+/// The way back for a server that does not run.
+async fn into_directory(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
+    let store = join_alone(&tikv).await?;
+    let departing = match Departing::intend(data.path(), tikv.clone(), &host::name()?, open) {
+        Ok(departing) => departing,
+        Err(error) => {
+            store.shutdown().await;
+            return Err(error);
+        }
     };
-    let moved = moved.await.with_context(|| format!("cannot move the state into {}", data.path().display()));
+    let copied = copy_and_seal(&departing, &store).await;
     store.shutdown().await;
-    let transfer = moved?;
-    let bytes = transfer.bytes();
-    let revision = transfer.finish().await?;
-    // Whoever came meanwhile may have written what is not in the copy.
-    let again = join_alone(tikv).await?;
-    let newest = again.revision();
-    again.close().await;
-    ensure!(
-        newest == revision,
-        "somebody wrote to {tikv} while it was copied: stop all servers, remove {} and try again",
-        data.join("store").display()
-    );
-    place::leave_word(data.path(), None)?;
+    let moved = async {
+        let (transfer, newest) = copied?;
+        let bytes = transfer.bytes();
+        departing.finish(transfer, newest).await?;
+        departing.leave_word()?;
+        Ok::<_, anyhow::Error>((newest, bytes))
+    };
+    let moved = moved.await;
+    departing.settle().await?;
+    let (revision, bytes) =
+        moved.with_context(|| format!("cannot move the state into {}", data.path().display()))?;
     println!("moved revision {revision} ({}) into {}; {}", size(bytes), data.path().display(), place::ADVICE);
     Ok(())
 }
 
-/// Opens the state in TiKV as the only server of the cluster.
+async fn copy_and_seal(departing: &Departing, store: &Store) -> anyhow::Result<(Transfer, store::Revision)> {
+    let transfer = departing.copy(store).await?;
+    let newest = departing.seal(store).await?;
+    Ok((transfer, newest))
+}
+
+/// Opens the state in TiKV as the only server of the cluster: this command cannot encrypt what others might ask it to write.
 async fn join_alone(tikv: &TikvPlace) -> anyhow::Result<Store> {
     let context = || format!("cannot open {tikv}");
-    let place = tikv.place();
-    let engine = tokio::task::spawn_blocking(move || tikv::open(&place)).await?.with_context(context)?;
-    let here = Ipv4Addr::LOCALHOST;
+    let place = tikv.clone();
+    let engine = tokio::task::spawn_blocking(move || open(&place)).await?.with_context(context)?;
+    let here = std::net::Ipv4Addr::LOCALHOST;
     let peer = Peer { bind: (here, 0).into(), advertise: here.into() };
     let store = Store::join(engine, apiserver::store_options(), peer).await.with_context(context)?;
     if !store.orders_writes() {
         store.close().await;
-        bail!("a server still runs over {tikv}: stop all of them before the state leaves it");
+        bail!(
+            "a server runs over {tikv}: start the server of this data directory, too, and run the command again, which it then \
+             does while all of them serve; or stop all of them"
+        );
     }
     Ok(store)
 }

@@ -22,6 +22,8 @@ use super::passphrase::PassphraseFile;
 const PREFIX: &str = "scheduled-";
 /// How soon a failure is followed by another attempt, at most.
 const RETRY: Duration = Duration::from_secs(5 * 60);
+/// How long nothing was written to a file that nobody writes to any more.
+const UNFINISHED: SignedDuration = SignedDuration::from_mins(10);
 
 /// The flags about scheduled snapshots; in the config file they stand under `snapshots`.
 #[derive(Args, Deserialize, Default, Debug)]
@@ -113,6 +115,7 @@ impl Schedule {
             // Another server does. It may be gone by the next look.
             return Ok(self.every / 10);
         }
+        self.remove_unfinished(now)?;
         self.take(store, now).await?;
         self.remove_old().await?;
         Ok(self.every)
@@ -141,6 +144,19 @@ impl Schedule {
         let (sink, summary) = store.save(sink, self.passphrase.clone()).await?;
         tokio::task::spawn_blocking(move || sink.commit()).await??;
         info!(%to, revision = summary.revision, objects = summary.objects, bytes = summary.bytes, "took a scheduled snapshot");
+        Ok(())
+    }
+
+    /// Removes what a server that was killed had begun. Whatever still grows is somebody's, and stays.
+    fn remove_unfinished(&self, now: Timestamp) -> anyhow::Result<()> {
+        let Location::File(folder) = &self.to else { return Ok(()) };
+        for path in location::unfinished(folder, PREFIX)? {
+            let written = Timestamp::try_from(path.metadata()?.modified()?)?;
+            if now.duration_since(written) > UNFINISHED {
+                info!(path = %path.display(), "removing a scheduled snapshot that was not finished");
+                std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
         Ok(())
     }
 
@@ -192,6 +208,26 @@ mod tests {
         let names: Vec<_> = schedule.to.list().await.unwrap().into_iter().map(|found| found.name).collect();
         let expected = ["mine", "scheduled-20260101T020000Z-r1", "scheduled-20260101T030000Z-r1"];
         assert_eq!(names, expected.map(|name| format!("{name}.snapshot")));
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_server_had_begun_is_removed_and_what_still_grows_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let schedule = schedule(folder.path());
+        let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
+        let names = [
+            ".scheduled-20260101T000000Z-r1.snapshot.partial-1",
+            ".scheduled-20260101T010000Z-r1.snapshot.partial-1",
+            ".mine.snapshot.partial-1",
+        ];
+        let now = Timestamp::now();
+        for (name, minutes) in names.into_iter().zip([11, 1, 60]) {
+            let file = std::fs::File::create(folder.path().join(name)).unwrap();
+            file.set_modified((now - SignedDuration::from_mins(minutes)).into()).unwrap();
+        }
+        schedule.turn(&store, now).await.unwrap();
+        assert_eq!(names.map(|name| folder.path().join(name).exists()), [false, true, true]);
         store.close().await;
     }
 

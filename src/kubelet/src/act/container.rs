@@ -32,9 +32,9 @@ impl Actor<'_> {
             Err((reason, message)) => {
                 if reason == START_FAILED {
                     self.count_start(name);
-                    // The next start makes up for this one, not for the container that was killed.
-                    self.memory.container(name).restart_asked = false;
                 }
+                // As upstream: that it was asked for is good for one attempt. What comes next is the restart policy's to say.
+                self.memory.container(name).restart_asked = false;
                 // Where the reason says it all, upstream's event has nothing but the reason.
                 let is_image = reason.contains("Image");
                 let text = if is_image { reason } else { &message };
@@ -116,6 +116,7 @@ impl Actor<'_> {
         image: Image,
     ) -> Result<v1::ContainerConfig, String> {
         security::verify_non_root(self.pod, spec, &image.user)?;
+        let target_id = if role == Role::Ephemeral { self.ephemeral_target(&spec.name)? } else { None };
         let env = self.env(spec).await?;
         let restart_count = self.restart_count(&spec.name).await;
         let pod_dir = self.host.pod_dir(pod::uid(self.pod));
@@ -144,7 +145,7 @@ impl Actor<'_> {
                 mounts,
                 memory_bytes: self.host.machine.memory_bytes,
                 seccomp_dir: &self.host.config.data_dir.join("seccomp"),
-                target_id: if role == Role::Ephemeral { self.ephemeral_target(&spec.name) } else { None },
+                target_id,
             },
         ))
     }
@@ -184,11 +185,13 @@ impl Actor<'_> {
     }
 
     /// The container whose processes an ephemeral one is to see.
-    fn ephemeral_target(&self, name: &str) -> Option<String> {
-        let list = pod::spec(self.pod).ephemeral_containers.as_deref().unwrap_or_default();
-        let target =
-            list.iter().find(|container| container.name == name)?.target_container_name.as_deref()?;
-        self.observed.container(target).map(|container| container.id.clone())
+    fn ephemeral_target(&self, name: &str) -> Result<Option<String>, String> {
+        let mut list = pod::spec(self.pod).ephemeral_containers.iter().flatten();
+        let own = list.find(|container| container.name == name);
+        let target = own.and_then(|own| own.target_container_name.as_deref()).filter(|name| !name.is_empty());
+        let Some(target) = target else { return Ok(None) };
+        let found = self.observed.container(target).map(|container| Some(container.id.clone()));
+        found.ok_or_else(|| format!("unable to find target container {target}"))
     }
 
     fn run_post_start(&mut self, spec: &Container, role: Role, id: String) {

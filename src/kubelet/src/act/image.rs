@@ -102,6 +102,8 @@ impl Actor<'_> {
                 host.images_changed.notify_one();
             }
             Err(failure) => {
+                // The attempt that a killed container was to be followed by.
+                known.restart_asked = false;
                 let message = format!("Failed to pull image {image:?}: {}", failure.message);
                 host.container_event(&pod, (role, name), Warning, "Failed", message);
                 host.container_event(

@@ -1,21 +1,19 @@
 //! Whether the node runs short of memory, disk or process numbers: its three pressure conditions (upstream: kubelet/eviction).
 //!
-//! Measured anew for each status, with upstream's hard thresholds; a condition stays until its threshold has not been met for
+//! Measured anew for each status, against the hard thresholds that the kubelet is told; a condition stays until its threshold has not been met for
 //! five minutes. Says so only: no pod is evicted here.
 
 use std::{fs, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{disk::Space, machine};
+use crate::{
+    disk::Space,
+    machine,
+    thresholds::{EvictionHard, Signal},
+};
 
 const TRANSITION: SignedDuration = SignedDuration::from_mins(5);
-const MIN_MEMORY_BYTES: i64 = 100 << 20;
-const MIN_NODE_DISK_PERCENT: u64 = 10;
-const MIN_IMAGE_DISK_PERCENT: u64 = 15;
-const MIN_INODES_PERCENT: u64 = 5;
-/// Upstream has no default for it; without one the condition would say nothing.
-const MIN_TASKS_PERCENT: u64 = 5;
 
 /// A condition: its type, and status, reason and message.
 pub(super) type Condition = (&'static str, &'static str, &'static str, &'static str);
@@ -31,10 +29,17 @@ pub(super) struct Pressure {
 /// What was measured; `None` where that failed, which has been logged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Measured {
-    memory_bytes: Option<i64>,
+    memory: Option<Memory>,
     node_disk: Option<Space>,
     image_disk: Option<Space>,
     tasks: Option<Tasks>,
+}
+
+/// Bytes of the whole machine.
+#[derive(Clone, Copy, Debug)]
+struct Memory {
+    available: u64,
+    whole: u64,
 }
 
 /// Threads of the whole machine.
@@ -53,9 +58,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Takes in what was measured; what was short a moment ago still counts.
-    pub(super) fn update(&mut self, measured: &Measured, now: Timestamp) -> Pressure {
-        let is_short = measured.pressure();
+    /// Takes in what is short now; what was short a moment ago still counts.
+    pub(super) fn update(&mut self, is_short: Pressure, now: Timestamp) -> Pressure {
         let holds = |last: &mut Option<Timestamp>, is_short: bool| {
             if is_short {
                 *last = Some(now);
@@ -74,26 +78,30 @@ impl Measured {
     /// `data_dir` is on the node's file system, `images` on that of the images, where that is known.
     pub(super) fn now(data_dir: &Path, images: Option<&Path>) -> Self {
         Self {
-            memory_bytes: logged("memory", available_memory()),
+            memory: logged("memory", Memory::now()),
             node_disk: logged("the node's disk", Space::of(data_dir)),
             image_disk: images.and_then(|path| logged("the images' disk", Space::of(path))),
             tasks: logged("tasks", Tasks::now()),
         }
     }
 
-    fn pressure(&self) -> Pressure {
-        let is_full = |disk: Option<Space>, percent: u64| {
+    /// What of it is below its threshold.
+    pub(super) fn pressure(&self, least: &EvictionHard) -> Pressure {
+        let is_full = |disk: Option<Space>, bytes: Signal, inodes: Signal| {
             disk.is_some_and(|disk| {
-                is_below(disk.available_bytes, disk.capacity_bytes, percent)
-                    || is_below(disk.inodes_free, disk.inodes, MIN_INODES_PERCENT)
+                least.is_short(bytes, disk.available_bytes, disk.capacity_bytes)
+                    || least.is_short(inodes, disk.inodes_free, disk.inodes)
             })
         };
-        let is_crowded =
-            |tasks: Tasks| is_below(tasks.most.saturating_sub(tasks.running), tasks.most, MIN_TASKS_PERCENT);
+        let is_crowded = |tasks: Tasks| {
+            least.is_short(Signal::PidAvailable, tasks.most.saturating_sub(tasks.running), tasks.most)
+        };
+        let is_tight =
+            |memory: Memory| least.is_short(Signal::MemoryAvailable, memory.available, memory.whole);
         Pressure {
-            memory: self.memory_bytes.is_some_and(|bytes| bytes < MIN_MEMORY_BYTES),
-            disk: is_full(self.node_disk, MIN_NODE_DISK_PERCENT)
-                || is_full(self.image_disk, MIN_IMAGE_DISK_PERCENT),
+            memory: self.memory.is_some_and(is_tight),
+            disk: is_full(self.node_disk, Signal::NodeFsAvailable, Signal::NodeFsInodesFree)
+                || is_full(self.image_disk, Signal::ImageFsAvailable, Signal::ImageFsInodesFree),
             tasks: self.tasks.is_some_and(is_crowded),
         }
     }
@@ -119,14 +127,13 @@ impl Pressure {
     }
 }
 
-/// Whether less than `percent` of `whole` is left; of nothing, nothing can be short.
-fn is_below(left: u64, whole: u64, percent: u64) -> bool {
-    u128::from(left) * 100 < u128::from(whole) * u128::from(percent)
-}
-
-fn available_memory() -> Result<i64, String> {
-    let table = read("/proc/meminfo")?;
-    machine::meminfo_bytes(&table, "MemAvailable:").ok_or_else(|| "/proc/meminfo does not say".into())
+impl Memory {
+    fn now() -> Result<Self, String> {
+        let table = read("/proc/meminfo")?;
+        let bytes = |name: &str| u64::try_from(machine::meminfo_bytes(&table, name)?).ok();
+        let memory = || Some(Self { available: bytes("MemAvailable:")?, whole: bytes("MemTotal:")? });
+        memory().ok_or_else(|| "/proc/meminfo does not say".into())
+    }
 }
 
 impl Tasks {
@@ -164,15 +171,19 @@ mod tests {
     }
 
     fn check(measured: Measured, expected: [&str; 3]) {
-        assert_eq!(measured.pressure().conditions().map(|(_, status, ..)| status), expected);
+        assert_eq!(
+            measured.pressure(&EvictionHard::default()).conditions().map(|(_, status, ..)| status),
+            expected
+        );
     }
 
     #[test]
     fn each_is_short_below_its_threshold() {
-        let (none, memory) = (Measured::default(), |mib: i64| Some(mib << 20));
+        let memory = |mib: u64| Some(Memory { available: mib << 20, whole: 1 << 30 });
+        let none = Measured::default();
         check(none, ["False"; 3]);
-        check(Measured { memory_bytes: memory(100), ..none }, ["False"; 3]);
-        check(Measured { memory_bytes: memory(99), ..none }, ["True", "False", "False"]);
+        check(Measured { memory: memory(100), ..none }, ["False"; 3]);
+        check(Measured { memory: memory(99), ..none }, ["True", "False", "False"]);
         check(Measured { node_disk: disk(100, 5), image_disk: disk(150, 5), ..none }, ["False"; 3]);
         check(Measured { node_disk: disk(99, 5), ..none }, ["False", "True", "False"]);
         check(Measured { node_disk: disk(100, 4), ..none }, ["False", "True", "False"]);
@@ -189,22 +200,24 @@ mod tests {
     #[test]
     fn a_condition_stays_for_five_minutes_after_its_threshold_was_met_last() {
         let at = |second: i64| Timestamp::from_second(second).unwrap();
-        let short = Measured { memory_bytes: Some(0), ..Measured::default() };
-        let enough = Measured::default();
+        let enough = Pressure::default();
+        let short = Pressure { memory: true, ..enough };
         let mut watch = Watch::default();
-        let mut look = |measured: &Measured, second: i64| watch.update(measured, at(second)).memory;
-        assert!(!look(&enough, 0));
-        assert!(look(&short, 10));
-        assert!(look(&short, 20));
-        assert!(look(&enough, 319));
-        assert!(!look(&enough, 320));
+        let mut look = |is_short: Pressure, second: i64| watch.update(is_short, at(second)).memory;
+        assert!(!look(enough, 0));
+        assert!(look(short, 10));
+        assert!(look(short, 20));
+        assert!(look(enough, 319));
+        assert!(!look(enough, 320));
     }
 
     #[test]
     fn this_machine_can_be_measured() {
         let here = std::env::temp_dir();
         let measured = Measured::now(&here, Some(&here));
-        assert!(measured.memory_bytes.is_some_and(|bytes| bytes > 0));
+        assert!(
+            measured.memory.is_some_and(|memory| memory.available > 0 && memory.available < memory.whole)
+        );
         assert!(measured.node_disk.is_some_and(|disk| disk.capacity_bytes >= disk.available_bytes));
         assert!(measured.image_disk.is_some());
         assert!(measured.tasks.is_some_and(|tasks| tasks.running > 0 && tasks.running < tasks.most));

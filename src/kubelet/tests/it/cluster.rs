@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use coxswain_kubelet::{ImageGc, Thresholds};
 use serde_json::{Value, json};
 use testing::Api;
 use tokio::task::JoinHandle;
@@ -16,6 +17,7 @@ pub(crate) struct Cluster {
     pub(crate) api: Api,
     pub(crate) runtime: Runtime,
     pub(crate) dir: PathBuf,
+    pub(crate) thresholds: Thresholds,
     running: Option<(CancellationToken, JoinHandle<()>)>,
 }
 
@@ -31,7 +33,7 @@ impl Cluster {
     pub(crate) fn new() -> Self {
         let dir = std::env::temp_dir().join(format!("coxswain-kubelet-{:x}", rand::random::<u64>()));
         std::fs::create_dir_all(&dir).unwrap();
-        Self { api: Api::default(), runtime: Runtime::default(), dir, running: None }
+        Self { api: Api::default(), runtime: Runtime::default(), dir, thresholds: small(), running: None }
     }
 
     pub(crate) fn start(&mut self) {
@@ -42,6 +44,7 @@ impl Cluster {
             data_dir: self.dir.join("kubelet"),
             log_dir: self.dir.join("logs"),
             cgroup_root: String::new(),
+            thresholds: self.thresholds.clone(),
             cluster_dns: None,
             cluster_domain: "cluster.local".into(),
             port: 0,
@@ -133,6 +136,15 @@ impl Drop for Cluster {
 /// Fails the test if it takes too long.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
+}
+
+/// What a test machine has left however little that is.
+fn small() -> Thresholds {
+    let eviction_hard = "memory.available<50Mi,nodefs.available<64Mi,imagefs.available<64Mi";
+    Thresholds {
+        eviction_hard: eviction_hard.parse().unwrap(),
+        image_gc: ImageGc::new(Some(100), None).unwrap(),
+    }
 }
 
 fn tls() -> Arc<rustls::ServerConfig> {

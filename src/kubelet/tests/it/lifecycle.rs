@@ -162,3 +162,57 @@ async fn a_replacement_that_fails_to_start_is_as_final_as_the_policy_says() {
     set_image(&cluster, "present-2");
     cluster.until_status("web", "/phase", json!("Failed")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_whose_next_image_is_being_pulled_has_not_ended() {
+    let cluster = Cluster::ready().await;
+    cluster
+        .pod("web", json!({"containers": [{"name": "web", "image": "present"}], "restartPolicy": "Never"}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    cluster.runtime.books(|books| books.pulls_slowly = true);
+    set_image(&cluster, "slow");
+    cluster.until_event("Pulling").await;
+    // Time enough to say something wrong: what the pod's worker does next takes less than all of another one's work.
+    cluster.pod("other", json!({"containers": [{"name": "c", "image": "present"}]}));
+    cluster.until_status("other", "/containerStatuses/0/ready", json!(true)).await;
+    assert_eq!(cluster.api.get(PODS, "web").unwrap()["status"]["phase"], "Running");
+    cluster.runtime.books(|books| books.pulls_slowly = false);
+    cluster.until_status("web", "/containerStatuses/0/restartCount", json!(1)).await;
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_whose_image_cannot_be_pulled_is_as_final_as_the_policy_says() {
+    let cluster = Cluster::ready().await;
+    cluster
+        .pod("web", json!({"containers": [{"name": "web", "image": "present"}], "restartPolicy": "Never"}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    set_image(&cluster, "missing");
+    cluster.until_status("web", "/phase", json!("Succeeded")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_for_debugging_is_started_once_and_counts_for_nothing() {
+    let cluster = Cluster::ready().await;
+    cluster.pod("web", json!({"containers": [{"name": "web", "image": "present"}]}));
+    cluster.until_status("web", "/containerStatuses/0/ready", json!(true)).await;
+    let look = json!({"name": "look", "image": "present", "targetContainerName": "web"});
+    let lost = json!({"name": "lost", "image": "present", "targetContainerName": "nobody"});
+    cluster.api.update(PODS, "web", |pod| {
+        pod["spec"]["ephemeralContainers"] = json!([look, lost]);
+        pod["metadata"]["generation"] = json!(2);
+    });
+    let reason = "/ephemeralContainerStatuses/1/state/waiting/reason";
+    let pod = cluster.until_status("web", reason, json!("CreateContainerConfigError")).await;
+    let waiting = &pod["status"]["ephemeralContainerStatuses"][1]["state"]["waiting"];
+    assert_eq!(waiting["message"], "unable to find target container nobody");
+    let started = cluster.runtime.container("look").unwrap();
+    let linux = started.config.linux.unwrap().security_context.unwrap();
+    let target = cluster.runtime.container("web").unwrap().status.id;
+    assert_eq!(linux.namespace_options.unwrap().target_id, target);
+    cluster.runtime.exit(&started.status.id, 3);
+    let code = "/ephemeralContainerStatuses/0/state/terminated/exitCode";
+    let pod = cluster.until_status("web", code, json!(3)).await;
+    assert_eq!(pod["status"]["phase"], "Running");
+    assert_eq!(cluster.runtime.container("look").unwrap().status.id, started.status.id);
+}

@@ -44,3 +44,22 @@ async fn a_node_holds_a_lease_and_takes_back_its_status() {
     });
     soon(cluster.api.until(|api| api.get(NODES, "node").filter(is_ready))).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_says_what_it_is_short_of_by_the_thresholds_that_it_is_told() {
+    let mut cluster = Cluster::new();
+    cluster.thresholds.eviction_hard = "memory.available<50Mi,nodefs.available<99.99%".parse().unwrap();
+    cluster.start();
+    let node = soon(cluster.api.until(|api| api.get(NODES, "node"))).await;
+    assert_eq!(condition(&node, "DiskPressure")["status"], "True");
+    assert_eq!(condition(&node, "MemoryPressure")["status"], "False");
+    let memory = |of: &str| {
+        let amount = node["status"][of]["memory"].as_str().unwrap();
+        machinery::quantity::Quantity::parse(amount).unwrap().value()
+    };
+    let pages = node["status"]["capacity"].as_object().unwrap().iter();
+    let pages = pages.filter(|(name, _)| name.starts_with("hugepages-"));
+    if pages.clone().all(|(_, amount)| amount == "0") {
+        assert_eq!(memory("capacity") - memory("allocatable"), 50 << 20, "what is kept is not given to pods");
+    }
+}

@@ -32,6 +32,8 @@ pub(crate) struct Books {
     /// Containers end instead of starting.
     pub(crate) refuses_to_start: bool,
     pub(crate) refuses_to_remove: bool,
+    /// Pulls of images named `slow…` are under way for so long.
+    pub(crate) pulls_slowly: bool,
     clock: i64,
     count: usize,
 }
@@ -336,6 +338,9 @@ impl cri::Runtime for Runtime {
         let image = request.image.unwrap().image;
         if image.starts_with("missing") {
             return Err(Status::not_found(format!("{image}: not found")));
+        }
+        while image.starts_with("slow") && self.books(|books| books.pulls_slowly) {
+            tokio::task::yield_now().await;
         }
         self.books(|books| books.pulled.push(image.clone()));
         Ok(v1::PullImageResponse { image_ref: image })

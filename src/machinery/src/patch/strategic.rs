@@ -8,6 +8,7 @@ mod index;
 mod list;
 mod order;
 
+pub use directives::in_go;
 use directives::{
     DELETE_FROM_PRIMITIVE_LIST, PATCH, field_of, retain_keys, without_directives, without_nulls,
 };
@@ -42,7 +43,10 @@ fn merge_objects(
         return match directive.as_str() {
             Some("replace") => Ok(patch),
             Some("delete") => Ok(Object::default()),
-            _ => Err(directives::unknown(&directive, &Tree::Object(patch))),
+            _ => {
+                patch.insert(PATCH, directive.clone());
+                Err(directives::unknown(&directive, &Tree::Object(patch)))
+            }
         };
     }
     retain_keys(&mut original, &mut patch)?;

@@ -36,6 +36,11 @@ pub(crate) fn parse(text: &str, micro: bool) -> Result<Timestamp, String> {
     }
 }
 
+/// What Go says of a text that is no time of RFC 3339, as in a request's query.
+pub fn error(text: &str) -> Option<String> {
+    parse(text, false).err()
+}
+
 /// Takes an element off the beginning: digits where it has digits, else itself.
 fn strip<'a>(text: &'a str, element: &str) -> Option<&'a str> {
     if !element.as_bytes()[0].is_ascii_digit() {

@@ -12,7 +12,7 @@ use super::{Links, neighbours::HardwareAddress};
 use crate::Error;
 
 /// Linux's own port for VXLAN: the registered 4789 is taken on some hypervisors.
-const PORT: u16 = 8472;
+pub(crate) const PORT: u16 = 8472;
 
 /// A tunnel link, as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use super::{
     backend::Backend,
     peers::hardware_address,
     plan::{Entries, Entry, plan},
+    untracked,
 };
 use crate::{
     Error,
@@ -20,6 +21,7 @@ use crate::{
 /// The kernel's entries of one instance.
 #[derive(Debug)]
 pub(super) struct Kernel {
+    instance: String,
     backend: Backend,
     node_ip: Ipv4Addr,
     metric: u32,
@@ -42,6 +44,7 @@ impl Kernel {
     /// Knows nothing of what is there.
     pub(super) fn new(instance: &str, backend: Backend, node_ip: Ipv4Addr, cluster_cidr: Ipv4Net) -> Self {
         Self {
+            instance: instance.to_owned(),
             backend,
             node_ip,
             metric: names::route_metric(instance),
@@ -100,11 +103,15 @@ impl Kernel {
         Ok(refused)
     }
 
-    /// Makes sure of the tunnel link, and reads everything that is the mesh's.
+    /// Makes sure of the tunnel link and its rules, and reads everything that is the mesh's.
     async fn observe(&self, links: &Links) -> Result<Held, Error> {
         let tunnel = match self.backend {
-            Backend::Vxlan => Some(links.keep_tunnel(&self.tunnel(links).await?).await?),
+            Backend::Vxlan => {
+                untracked::prepare(&self.instance, self.node_ip)?;
+                Some(links.keep_tunnel(&self.tunnel(links).await?).await?)
+            }
             Backend::Routes => {
+                untracked::remove(&self.instance)?;
                 links.delete(&self.tunnel_name).await?;
                 None
             }

@@ -105,6 +105,8 @@ pub enum Expression {
     },
     /// Counts packets and bytes.
     Counter,
+    /// Leaves the packet to nobody's connection; only in chains before connection tracking.
+    Untracked,
     /// Refuses the packet.
     Reject(Reject),
     /// Ends the rule with a verdict.
@@ -133,6 +135,7 @@ impl Expression {
             Expression::SetMark { .. } => "meta",
             Expression::Limit { .. } => "limit",
             Expression::Counter => "counter",
+            Expression::Untracked => "notrack",
             Expression::Reject(_) => "reject",
             Expression::Verdict(_) => "immediate",
         }
@@ -161,7 +164,7 @@ impl Expression {
             Expression::Limit { per_second, burst } => {
                 data.u64(1, *per_second).u64(2, 1).u32(3, *burst);
             }
-            Expression::Counter => {}
+            Expression::Counter | Expression::Untracked => {}
             Expression::Reject(how) => reject(*how, data),
             Expression::Verdict(verdict) => {
                 data.u32(1, VERDICT_REGISTER).nest(2, |nested| verdict.encode(nested));

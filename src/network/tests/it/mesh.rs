@@ -48,6 +48,11 @@ async fn pods_reach_each_other(backend: Backend) {
     assert_eq!(answer, format!("b {}", a.address), "a pod is seen by its own address");
     assert_eq!(until(&b.namespace, &to_a, Result::is_ok).await.unwrap(), format!("a {}", b.address));
     carry_much(&a.namespace, &to_b).await;
+    if backend == Backend::Vxlan {
+        let tracked = one.namespace.command("cat /proc/net/nf_conntrack").await;
+        assert!(tracked.contains("dport=8080"), "what the tunnel carries is tracked: {tracked}");
+        assert!(!tracked.contains("dport=8472"), "the tunnel's own packets are not: {tracked}");
+    }
     // A node is seen by the address that answers come back to.
     let seen = match backend {
         Backend::Routes => "192.0.2.1",

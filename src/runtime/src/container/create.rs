@@ -17,6 +17,9 @@ use crate::process::Identity;
 use crate::sandbox::{self, Sandbox};
 use crate::{clock, files, snapshots, spec};
 
+/// The greatest number of a signal.
+const LAST_SIGNAL: i32 = 64;
+
 /// Prepares a container in a ready sandbox; answers its ID. On failure nothing is left.
 pub(crate) async fn create(
     core: &Arc<Core>,
@@ -55,7 +58,7 @@ fn prepare(core: &Core, sandbox: &Sandbox, id: &str, config: v1::ContainerConfig
         layers: image.layers,
         log_path: log_path(&sandbox_config, &config),
         created_at_ns: clock::now_ns(),
-        stop_signal: stop_signal(&image_config) as i32,
+        stop_signal: stop_signal(&image_config),
         cgroup_path: format!("{}/{id}", sandbox::life::cgroup_parent(core, &sandbox_config)),
         user: v1::LinuxContainerUser::default(),
         config,
@@ -139,12 +142,30 @@ fn log_path(sandbox: &v1::PodSandboxConfig, config: &v1::ContainerConfig) -> Str
     PathBuf::from(&sandbox.log_directory).join(&config.log_path).to_string_lossy().into_owned()
 }
 
-/// `SIGQUIT`, `QUIT` or `3`; TERM where the image says nothing that is known.
-fn stop_signal(image: &ImageConfig) -> Signal {
+/// `SIGQUIT`, `QUIT`, `3` or `SIGRTMIN+3`; TERM where the image says nothing that is known.
+fn stop_signal(image: &ImageConfig) -> i32 {
     let text = image.config.stop_signal.trim();
-    let by_number = text.parse::<i32>().ok().and_then(|number| Signal::try_from(number).ok());
-    let by_name = || Signal::from_str(&format!("SIG{}", text.trim_start_matches("SIG"))).ok();
-    by_number.or_else(by_name).unwrap_or(Signal::SIGTERM)
+    let is_known = |number: &i32| (1..=LAST_SIGNAL).contains(number);
+    let by_number = text.parse().ok().filter(is_known);
+    let name = text.trim_start_matches("SIG");
+    let by_name = || Signal::from_str(&format!("SIG{name}")).ok().map(|signal| signal as i32);
+    by_number.or_else(by_name).or_else(|| real_time_signal(name)).unwrap_or(libc::SIGTERM)
+}
+
+/// `RTMIN`, `RTMIN+3`, `RTMAX-14`. They count from 34 on, as everywhere: the C library keeps two of the kernel's.
+fn real_time_signal(name: &str) -> Option<i32> {
+    const FIRST_SIGNAL: i32 = 34;
+    let (from, offset) = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(offset), _) => (FIRST_SIGNAL, offset),
+        (_, Some(offset)) => (LAST_SIGNAL, offset),
+        _ => return None,
+    };
+    let sign = if from == FIRST_SIGNAL { '+' } else { '-' };
+    let number = match offset {
+        "" => from,
+        _ => from.checked_add(offset.strip_prefix(sign).and_then(|_| offset.parse::<i32>().ok())?)?,
+    };
+    (FIRST_SIGNAL..=LAST_SIGNAL).contains(&number).then_some(number)
 }
 
 #[cfg(test)]
@@ -154,10 +175,19 @@ mod tests {
     #[test]
     fn stop_signals_are_known_by_name_and_number() {
         for (text, expected) in [
-            ("", Signal::SIGTERM),
-            ("SIGQUIT", Signal::SIGQUIT),
-            ("INT", Signal::SIGINT),
-            ("9", Signal::SIGKILL),
+            ("", libc::SIGTERM),
+            ("SIGQUIT", libc::SIGQUIT),
+            ("INT", libc::SIGINT),
+            ("9", libc::SIGKILL),
+            ("SIGRTMIN+3", 37),
+            ("RTMIN", 34),
+            ("SIGRTMAX-14", 50),
+            ("37", 37),
+            ("SIGRTMIN-1", libc::SIGTERM),
+            ("RTMIN+31", libc::SIGTERM),
+            ("RTMIN++3", libc::SIGTERM),
+            ("65", libc::SIGTERM),
+            ("-9", libc::SIGTERM),
         ] {
             let mut image = ImageConfig::default();
             image.config.stop_signal = text.to_owned();

@@ -61,8 +61,8 @@ pub(crate) async fn start(core: &Arc<Core>, container: &Arc<Container>) -> Resul
 pub(crate) async fn stop(core: &Arc<Core>, container: &Arc<Container>, timeout: Duration) -> Result<()> {
     let State::Running { identity, .. } = container.state() else { return Ok(()) };
     if !timeout.is_zero() {
-        let signal = Signal::try_from(container.record.stop_signal).unwrap_or(Signal::SIGTERM);
-        let asked = async { tokio::join!(ask(identity, signal), container.wait_exited()) };
+        let asked =
+            async { tokio::join!(ask(identity, container.record.stop_signal), container.wait_exited()) };
         if tokio::time::timeout(timeout, asked).await.is_ok() {
             return Ok(());
         }
@@ -72,13 +72,13 @@ pub(crate) async fn stop(core: &Arc<Core>, container: &Arc<Container>, timeout: 
 
 /// Sends the signal that asks a process to end, as soon as it would get it: sent too early it is lost, and the container
 /// would live on until it is killed.
-async fn ask(process: Identity, signal: Signal) {
+async fn ask(process: Identity, signal: i32) {
     let mut pause = DEAF_PAUSE;
     while !process.heeds(signal) {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_DEAF_PAUSE);
     }
-    process.signal(signal);
+    process.signal_number(signal);
 }
 
 /// Ends a container at once; that it does not run is fine.

@@ -1,6 +1,7 @@
-//! DynamicResources: the resource claims that a pod names must be there.
+//! DynamicResources: a pod that claims devices has to be given them.
 //!
-//! This cluster has no ResourceClaims, so a pod that names one waits for ever, and is told why.
+//! This scheduler allocates no devices, whatever claims there are: a pod that names one waits for ever, and is told why.
+//! Upstream's scheduler can take its place for such pods.
 
 use k8s_openapi::api::core::v1::PodResourceClaim;
 
@@ -34,7 +35,11 @@ impl Filter for DynamicResources {
 fn missing(pod: &PodInfo, claim: &PodResourceClaim) -> String {
     let namespace = pod.namespace();
     match &claim.resource_claim_name {
-        Some(name) => format!("could not find ResourceClaim \"{namespace}/{name}\""),
+        Some(name) => {
+            format!(
+                "ResourceClaim \"{namespace}/{name}\" cannot be allocated: this scheduler allocates no devices"
+            )
+        }
         // Claims from templates are made by a controller, which is not there either.
         None => {
             let name = pod.pod.metadata.name.as_deref().unwrap_or_default();
@@ -60,7 +65,7 @@ mod tests {
         check(json!([]), "Skip");
         check(
             json!([{"name": "gpu", "resourceClaimName": "c"}]),
-            r#"Reject("could not find ResourceClaim \"default/c\"")"#,
+            r#"Reject("ResourceClaim \"default/c\" cannot be allocated: this scheduler allocates no devices")"#,
         );
         check(
             json!([{"name": "gpu", "resourceClaimTemplateName": "t"}]),

@@ -38,10 +38,12 @@ fn an_unschedulable_pod_waits_for_an_event_that_helps_and_for_its_back_off() {
     queue.pop();
     queue.set_unschedulable("a", ["NodePorts"].into(), now);
     queue.wake_where(|_, rejectors| rejectors.contains("NodeName"), now);
+    assert_eq!(queue.sizes(), Sizes { active: 0, backoff: 0, unschedulable: 1 });
     queue.release_due(after(now, 60));
     assert_eq!(pop(&mut queue), None, "the event does not concern what kept it out");
 
     queue.wake_where(|_, rejectors| rejectors.contains("NodePorts"), now);
+    assert_eq!(queue.sizes(), Sizes { active: 0, backoff: 1, unschedulable: 0 });
     assert_eq!(queue.next_deadline(), Some(after(now, 1)));
     queue.release_due(now);
     assert_eq!(pop(&mut queue), None, "it still backs off");

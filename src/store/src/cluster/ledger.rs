@@ -7,6 +7,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::departure::{DEPARTURE_KEY, Departure};
 use crate::engine::{Condition, Snapshot};
 use crate::recovery::number;
 use crate::{EngineError, Revision};
@@ -25,8 +26,20 @@ pub(crate) struct Tip {
     pub(crate) revision: Revision,
     /// Counted up by an owner that has nothing to write, to show that it is there.
     pub(crate) beat: u64,
-    /// The owner has ended in good order.
-    pub(crate) released: bool,
+    /// What its writer said of itself with it.
+    pub(crate) standing: Standing,
+}
+
+/// Whether somebody orders the writes, or may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// The owner of the epoch does.
+    #[default]
+    Held,
+    /// The owner has ended in good order: whoever comes takes over.
+    Released,
+    /// Nobody may: the state leaves this engine ([`super::departure`]).
+    Sealed,
 }
 
 const TIP: usize = 3 * 8 + 1;
@@ -37,14 +50,20 @@ impl Tip {
         record.put_u64(self.epoch);
         record.put_u64(self.revision);
         record.put_u64(self.beat);
-        record.put_u8(u8::from(self.released));
+        record.put_u8(self.standing as u8);
         sealed(record)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let body: &[u8; TIP] = unsealed(bytes)?.try_into().ok()?;
         let number = |at: usize| body[at..].first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-        Some(Self { epoch: number(0), revision: number(8), beat: number(16), released: body[24] == 1 })
+        let standing = match body[24] {
+            0 => Standing::Held,
+            1 => Standing::Released,
+            2 => Standing::Sealed,
+            _ => return None,
+        };
+        Some(Self { epoch: number(0), revision: number(8), beat: number(16), standing })
     }
 
     /// The tip behind a batch that ends with `last`.
@@ -110,11 +129,13 @@ pub(crate) struct Ledger {
     pub(crate) tip: Tip,
     /// `None` before the first owner.
     pub(crate) owner: Option<Owner>,
+    /// Where the state goes, while the tip is sealed.
+    pub(crate) departure: Option<Departure>,
 }
 
 pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Ledger, EngineError> {
-    let keys = [Bytes::from_static(TIP_KEY), Bytes::from_static(OWNER_KEY)];
-    let [tip, owner] = <[_; 2]>::try_from(snapshot.get_all(&keys)?)
+    let keys = [TIP_KEY, OWNER_KEY, DEPARTURE_KEY].map(Bytes::from_static);
+    let [tip, owner, departure] = <[_; 3]>::try_from(snapshot.get_all(&keys)?)
         .map_err(|_| EngineError::new("the engine gave another number of values than was asked for"))?;
     let tip = tip.ok_or_else(|| {
         EngineError::new("the record m/tip is missing: the store was not made to be shared")
@@ -122,7 +143,14 @@ pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Ledger, EngineError> {
     let tip = Tip::decode(&tip).ok_or_else(|| EngineError::new("the record m/tip is damaged"))?;
     let decode =
         |bytes: Bytes| Owner::decode(&bytes).ok_or_else(|| EngineError::new("the record m/owner is damaged"));
-    Ok(Ledger { tip, owner: owner.map(decode).transpose()? })
+    let departure = match (tip.standing, departure) {
+        (Standing::Sealed, Some(bytes)) => Some(
+            Departure::decode(&bytes).ok_or_else(|| EngineError::new("the record m/departure is damaged"))?,
+        ),
+        (Standing::Sealed, None) => return Err(EngineError::new("the record m/departure is missing")),
+        _ => None,
+    };
+    Ok(Ledger { tip, owner: owner.map(decode).transpose()?, departure })
 }
 
 /// Where an epoch began.
@@ -131,13 +159,13 @@ pub(crate) fn beginning(snapshot: &dyn Snapshot, epoch: Epoch) -> Result<Revisio
         .ok_or_else(|| EngineError::new(format!("the record of where epoch {epoch} began is missing")))
 }
 
-fn sealed(mut record: BytesMut) -> Bytes {
+pub(super) fn sealed(mut record: BytesMut) -> Bytes {
     let checksum = xxh3_64(&record);
     record.put_u64(checksum);
     record.freeze()
 }
 
-fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (body, checksum) = bytes.split_last_chunk::<8>()?;
     (xxh3_64(body).to_be_bytes() == *checksum).then_some(body)
 }
@@ -148,8 +176,11 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_went_in_and_damaged_ones_do_not() {
-        let tip = Tip { epoch: 3, revision: 70, beat: 5, released: true };
-        assert_eq!(Tip::decode(&tip.encode()), Some(tip));
+        for standing in [Standing::Held, Standing::Released, Standing::Sealed] {
+            let tip = Tip { epoch: 3, revision: 70, beat: 5, standing };
+            assert_eq!(Tip::decode(&tip.encode()), Some(tip));
+        }
+        let tip = Tip { epoch: 3, revision: 70, beat: 5, standing: Standing::Released };
         let owner = Owner { epoch: 3, address: "[::1]:80".to_owned(), fingerprint: [1; 32], secret: [2; 32] };
         assert_eq!(Owner::decode(&owner.encode()), Some(owner.clone()));
         for (record, is_read) in [

@@ -54,7 +54,7 @@ impl Link {
                     self.tell(owner.epoch, ended).await;
                     self.pause(&cancel, Some(AGAIN)).await;
                 }
-                Role::Alone | Role::Owner(_) => self.pause(&cancel, None).await,
+                Role::Alone | Role::Owner(_) | Role::Sealed(_) => self.pause(&cancel, None).await,
             }
         }
     }

@@ -8,16 +8,18 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 mod following;
 mod owning;
+mod sealing;
 
+use super::departure::Departure;
 use super::ledger::{Epoch, Owner, Tip};
 use super::watchdog::{Link, Watchdog};
-use crate::CommitError;
 use crate::sequencer::{Fuse, Request, answer};
 use crate::shared::Shared;
+use crate::{CommitError, EngineError, Revision};
 
 /// What the member is told.
 pub(crate) enum Input {
@@ -28,6 +30,8 @@ pub(crate) enum Input {
     News,
     /// The connection to the owner of an epoch has changed.
     Link(Epoch, Link),
+    /// The state is to leave the engine: the writes of all servers stop. Answered with the revision that stays the newest.
+    Seal(Departure, oneshot::Sender<Result<Revision, EngineError>>),
     Stop,
 }
 
@@ -65,6 +69,8 @@ pub(crate) enum Role {
     Alone,
     Follower(Owner),
     Owner(Epoch),
+    /// Nobody is the owner: the state leaves the engine, or has left it.
+    Sealed(Departure),
 }
 
 /// How long an unknown outcome is looked into before the server gives up ownership instead.
@@ -154,6 +160,10 @@ impl Member {
                 Input::Link(epoch, link) if epoch == self.watchdog.seen().epoch => self.watchdog.link(link),
                 // Of an owner that is none any more.
                 Input::Link(..) => {}
+                Input::Seal(departure, answer) => {
+                    // Whoever asked may have gone; it is sealed all the same, and says for whom.
+                    drop(answer.send(self.seal(&departure)));
+                }
                 Input::Stop => stopped = true,
             }
         }

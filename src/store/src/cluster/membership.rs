@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::ledger;
+use super::departure::Departure;
+use super::ledger::{self, Ledger};
 use super::link::Forwarded;
 use super::member::{Input, Role};
 use super::wire::Forward;
@@ -27,8 +28,8 @@ pub(crate) struct Membership {
     pub(crate) forwards: mpsc::Sender<Forwarded>,
     pub(crate) role: watch::Receiver<Role>,
     pub(crate) stopping: Arc<AtomicBool>,
-    /// The newest tip that was read, and when that was begun.
-    pub(crate) newest: Arc<Mutex<Option<(Instant, Revision)>>>,
+    /// The newest ledger that was read, and when that was begun.
+    pub(crate) newest: Arc<Mutex<Option<(Instant, Ledger)>>>,
 }
 
 impl Membership {
@@ -41,6 +42,8 @@ impl Membership {
                 Role::Owner(_) => self.commit_here(forward.clone(), attributes.clone()).await,
                 Role::Follower(_) => self.commit_there(forward.clone()).await,
                 Role::Alone => Err(CommitError::Unavailable("no server owns the order of writes".to_owned())),
+                Role::Sealed(departure) if departure.is_over => return Err(CommitError::Moved(departure)),
+                Role::Sealed(departure) => Err(CommitError::Unavailable(format!("its {departure}"))),
             };
             match outcome {
                 Err(CommitError::Unavailable(_)) if Instant::now() < until && !self.is_closed() => {
@@ -87,7 +90,7 @@ impl Membership {
 
     /// Returns when this server has everything that was answered anywhere before this was asked.
     pub(crate) async fn catch_up(&self) -> Result<(), ReadError> {
-        let newest = self.newest_tip().await.map_err(|error| ReadError::Engine(error.to_string()))?;
+        let newest = self.newest_tip().await?;
         if self.shared.tip() < newest {
             // Whoever follows hears of it anyway; this is for one whose connection is down.
             drop(self.inbox.try_send(Input::News));
@@ -97,20 +100,56 @@ impl Membership {
             .map_err(|_| ReadError::Engine(format!("this server has not reached revision {newest}")))
     }
 
-    /// The tip as the engine has it. All who ask while a read is under way share the next one.
-    async fn newest_tip(&self) -> Result<Revision, EngineError> {
+    /// The tip as the engine has it, while the newest writes are in this engine.
+    async fn newest_tip(&self) -> Result<Revision, ReadError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let ledger = self.newest_ledger().await.map_err(|error| ReadError::Engine(error.to_string()))?;
+            let Some(departure) = ledger.departure else { return Ok(ledger.tip.revision) };
+            // The next write may be somewhere else, and this server would not hear of it.
+            if departure.is_over || self.is_closed() || Instant::now() >= until {
+                return Err(ReadError::Unavailable(format!("its {departure}")));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// All who ask while a read is under way share the next one.
+    async fn newest_ledger(&self) -> Result<Ledger, EngineError> {
         let asked = Instant::now();
         let mut newest = self.newest.lock().await;
-        if let Some((begun, tip)) = *newest
-            && begun >= asked
+        if let Some((begun, ledger)) = &*newest
+            && *begun >= asked
         {
-            return Ok(tip);
+            return Ok(ledger.clone());
         }
         let (begun, shared) = (Instant::now(), self.shared.clone());
         let read = move || ledger::read(&*shared.engine.snapshot());
-        let tip = tokio::task::spawn_blocking(read).await.map_err(EngineError::new)??.tip.revision;
-        *newest = Some((begun, tip));
-        Ok(tip)
+        let ledger = tokio::task::spawn_blocking(read).await.map_err(EngineError::new)??;
+        *newest = Some((begun, ledger.clone()));
+        Ok(ledger)
+    }
+
+    /// Stops the writes of all servers; see [`crate::Store::seal`].
+    pub(crate) async fn seal(&self, departure: Departure) -> Result<Revision, EngineError> {
+        let (answer, sealed) = oneshot::channel();
+        let closed = || EngineError::new("the store is closed");
+        self.inbox.send(Input::Seal(departure, answer)).await.map_err(|_| closed())?;
+        sealed.await.map_err(|_| closed())?
+    }
+
+    /// Returns when the state has gone elsewhere for good; never if this server ends before it hears of it.
+    pub(crate) async fn departed(&self) -> Departure {
+        let mut role = self.role.clone();
+        loop {
+            match &*role.borrow_and_update() {
+                Role::Sealed(departure) if departure.is_over => return departure.clone(),
+                _ => {}
+            }
+            if role.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
     }
 
     pub(crate) fn orders_writes(&self) -> bool {

@@ -16,9 +16,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
+mod judging;
+mod way;
+
+use super::departure::{Departure, Settled, reopen};
 use super::member::{Input, Member, Pace, Role, identity};
 use super::watchdog::Link;
-use crate::engine::{Acknowledged, Batch, Condition, Durability, Pair, Snapshot, Storage, Written};
 use crate::history::History;
 use crate::recovery::recover_shared;
 use crate::sequencer::{Outcome, Request};
@@ -26,9 +29,10 @@ use crate::shared::Shared;
 use crate::simulation::seeds;
 use crate::watch::{Item, Watch};
 use crate::{
-    Attributes, Clock, CommitError, Engine, EngineError, Event, Key, Options, Precondition, Range, Revision,
-    Value, Write, memory,
+    Attributes, Clock, CommitError, Engine, Event, Key, Options, Precondition, Range, Revision, Value, Write,
+    memory,
 };
+use way::{Way, WayState};
 
 const MEMBERS: usize = 3;
 const STEPS: usize = 400;
@@ -64,82 +68,6 @@ impl Clock for SimulatedTime {
     }
 }
 
-/// The network between a member and the engine.
-#[derive(Clone)]
-struct Way(Arc<Mutex<WayState>>);
-
-struct WayState {
-    engine: Engine,
-    random: StdRng,
-    /// Of a hundred calls, so many meet a fault.
-    faults: u32,
-    /// So many calls do not get through.
-    cut: u32,
-    late: Vec<(Condition, Batch)>,
-}
-
-impl WayState {
-    fn is_cut(&mut self) -> bool {
-        self.cut = self.cut.saturating_sub(1);
-        self.cut > 0
-    }
-}
-
-impl Storage for Way {
-    fn write(&self, _: Batch, _: Durability) -> Result<(), EngineError> {
-        Err(EngineError::new("a shared engine is written to under a condition"))
-    }
-
-    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
-        let mut way = self.0.lock().unwrap();
-        if way.is_cut() {
-            return Err(EngineError::new("cut"));
-        }
-        if way.random.random_range(0..100) >= way.faults {
-            return way.engine.write_if(condition, batch);
-        }
-        match way.random.random_range(0..3) {
-            0 => drop(way.engine.write_if(condition, batch)?),
-            1 => way.late.push((condition.clone(), batch)),
-            _ => {}
-        }
-        Err(EngineError::new("no answer"))
-    }
-
-    fn snapshot(&self) -> Box<dyn Snapshot> {
-        let mut way = self.0.lock().unwrap();
-        if way.is_cut() { Box::new(Unreachable) } else { way.engine.snapshot() }
-    }
-
-    fn acknowledge(&self, _: Revision) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn acknowledged(&self) -> Result<Option<Acknowledged>, EngineError> {
-        Ok(None)
-    }
-
-    fn sync(&self) -> Result<(), EngineError> {
-        Ok(())
-    }
-
-    fn size_in_bytes(&self) -> Result<u64, EngineError> {
-        Ok(0)
-    }
-}
-
-struct Unreachable;
-
-impl Snapshot for Unreachable {
-    fn get(&self, _: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Err(EngineError::new("cut"))
-    }
-
-    fn scan<'a>(&'a self, _: &[u8], _: &[u8]) -> Box<dyn Iterator<Item = Pair> + 'a> {
-        Box::new(std::iter::once(Err(EngineError::new("cut"))))
-    }
-}
-
 struct Server {
     way: Way,
     shared: Arc<Shared>,
@@ -151,6 +79,9 @@ struct Server {
     /// So many steps the process is stopped and everything around it goes on.
     asleep: u32,
     seen: Vec<Arc<Event>>,
+    /// Sees one key only, and how many of its events it has told of.
+    narrow: Watch,
+    told: Vec<Arc<Event>>,
 }
 
 impl Server {
@@ -158,6 +89,15 @@ impl Server {
         while let Some(Item::Events(events)) = self.watch.try_next().unwrap() {
             self.seen.extend(events);
         }
+        while let Some(Item::Events(events)) = self.narrow.try_next().unwrap() {
+            self.told.extend(events);
+        }
+    }
+
+    /// The clients' connections break, and they come back with the position that they were told.
+    fn resume(&mut self) {
+        self.watch = Watch::new(self.shared.clone(), everything(), self.watch.position());
+        self.narrow = Watch::new(self.shared.clone(), Range::key(&key(0)), self.narrow.position());
     }
 
     fn tell(&mut self, inputs: Vec<Input>) {
@@ -186,6 +126,8 @@ struct World {
     acknowledged: HashMap<u64, Revision>,
     /// Writes of which was said that they were not done.
     void: Vec<u64>,
+    /// The departure that is under way, and the revision that stays the newest until it is given up.
+    departing: Option<(Departure, Revision)>,
 }
 
 impl World {
@@ -198,6 +140,7 @@ impl World {
             next: 0,
             acknowledged: HashMap::new(),
             void: Vec::new(),
+            departing: None,
         };
         world.time.pass(1_000_000);
         for _ in 0..MEMBERS {
@@ -226,13 +169,16 @@ impl World {
         let pace = Box::new(self.time.clone());
         let member = Member::new(shared.clone(), own, tell_role, time_ms, Arc::default(), pace);
         let watch = Watch::new(shared.clone(), everything(), began);
-        Server { way, shared, member, role, watch, began, asleep: 0, seen: Vec::new() }
+        let narrow = Watch::new(shared.clone(), Range::key(&key(0)), began);
+        let (seen, told) = (Vec::new(), Vec::new());
+        Server { way, shared, member, role, watch, began, asleep: 0, seen, narrow, told }
     }
 
     /// Gives the number of acknowledged writes.
     fn run(mut self) -> usize {
         for _ in 0..STEPS {
             self.step();
+            self.check_sealed();
         }
         self.heal();
         self.check();
@@ -240,12 +186,16 @@ impl World {
     }
 
     fn step(&mut self) {
+        // It takes seconds; what follows shall not be about that only.
+        if self.departing.is_some() && self.random.random_bool(0.1) {
+            return self.depart(0);
+        }
         let at = self.random.random_range(0..MEMBERS);
         if self.servers[at].asleep > 0 {
             self.servers[at].asleep -= 1;
             return;
         }
-        match self.random.random_range(0..100) {
+        match self.random.random_range(0..112) {
             0..45 => {
                 let count = if self.random.random_bool(0.7) { 1 } else { self.random.random_range(2..6) };
                 self.write(at, count);
@@ -260,7 +210,29 @@ impl World {
             90..94 => self.deliver(at),
             94..96 => self.servers[at].asleep = self.random.random_range(10..60),
             96..98 => self.servers[at].way.0.lock().unwrap().cut = self.random.random_range(2..90),
-            _ => self.restart(at),
+            98..100 => self.restart(at),
+            100..102 => self.depart(at),
+            102..106 => self.servers[at].resume(),
+            _ => self.list(at),
+        }
+    }
+
+    /// The state begins to leave the engine, or that is given up.
+    fn depart(&mut self, at: usize) {
+        if let Some((departure, _)) = self.departing.take() {
+            assert_eq!(reopen(&self.engine, Some(departure.token)).unwrap(), Settled::Done);
+            return;
+        }
+        let departure = Departure { token: self.random.random(), ..Departure::begin("elsewhere".to_owned()) };
+        let (answer, mut sealed) = oneshot::channel();
+        self.servers[at].tell(vec![Input::Seal(departure.clone(), answer)]);
+        match sealed.try_recv().unwrap() {
+            Ok(revision) => {
+                assert_eq!(revision, self.servers[at].shared.tip(), "whoever seals has everything");
+                self.departing = Some((departure, revision));
+            }
+            // Whether it was done or still is on its way: from here on it is neither.
+            Err(_) => drop(reopen(&self.engine, Some(departure.token)).unwrap()),
         }
     }
 
@@ -299,7 +271,7 @@ impl World {
 
     fn attempt(&mut self, at: usize) -> Attempt {
         self.next += 1;
-        let key = Key::new("", "things", "", &format!("k{}", self.random.random_range(0..4)));
+        let key = key(self.random.random_range(0..4));
         let known = self.servers[at].shared.get(&key).map_or(9, |entry| entry.revision);
         let precondition =
             [Precondition::Any, Precondition::Absent, Precondition::Present, Precondition::Revision(known)]
@@ -339,6 +311,9 @@ impl World {
 
     /// Faults end, what is late arrives, and somebody orders the writes again.
     fn heal(&mut self) {
+        if let Some((departure, _)) = self.departing.take() {
+            reopen(&self.engine, Some(departure.token)).unwrap();
+        }
         for at in 0..MEMBERS {
             let mut way = self.servers[at].way.0.lock().unwrap();
             (way.faults, way.cut) = (0, 0);
@@ -378,38 +353,10 @@ impl World {
             }
         }
     }
+}
 
-    fn check(&self) {
-        let log = self.log();
-        let written: HashMap<u64, Revision> =
-            log.iter().map(|event| (identity_of(&event.entry.bytes), event.entry.revision)).collect();
-        assert_eq!(written.len(), log.len(), "no write was done twice");
-        for (id, revision) in &self.acknowledged {
-            assert_eq!(written.get(id), Some(revision), "write {id} was acknowledged");
-        }
-        for id in &self.void {
-            assert_eq!(written.get(id), None, "write {id} was said not to be done");
-        }
-        for server in &self.servers {
-            self.check_seen(server);
-            assert_eq!(server.began + server.seen.len() as u64, server.shared.tip(), "nothing is left out");
-        }
-    }
-
-    /// A server's watchers have seen the log from where it began, and nothing that was not to stay.
-    fn check_seen(&self, server: &Server) {
-        let log = self.log();
-        let from = usize::try_from(server.began - 1).unwrap();
-        assert_eq!(server.seen[..], log[from..from + server.seen.len()]);
-    }
-
-    /// Everything that ever happened.
-    fn log(&self) -> Vec<Arc<Event>> {
-        let snapshot = self.engine.snapshot();
-        let options = Options::default();
-        let history = History { snapshot: &*snapshot, options: &options, tip: Revision::MAX };
-        history.events(&everything(), 1, usize::MAX).unwrap().events
-    }
+fn key(number: u32) -> Key {
+    Key::new("", "things", "", &format!("k{number}"))
 }
 
 fn everything() -> Range {

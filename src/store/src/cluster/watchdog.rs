@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::ledger::Tip;
+use super::ledger::{Standing, Tip};
 
 /// How often an owner shows that it is there.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
@@ -83,13 +83,14 @@ impl Watchdog {
         let Some(looked) = self.looked else {
             return if self.link == Link::Up { Step::Wait } else { Step::Look };
         };
-        if self.seen.released || self.seen.epoch == 0 {
-            return Step::Stand;
-        }
-        let patience = match self.link {
-            Link::Up => return Step::Wait,
-            Link::Silent => SILENT,
-            Link::Broken => GONE,
+        let patience = match (self.seen.standing, self.link) {
+            // Nobody may; when that ends, the tip says so.
+            (Standing::Sealed, _) => Duration::MAX,
+            (Standing::Released, _) => return Step::Stand,
+            _ if self.seen.epoch == 0 => return Step::Stand,
+            (_, Link::Up) => return Step::Wait,
+            (_, Link::Silent) => SILENT,
+            (_, Link::Broken) => GONE,
         };
         if looked.saturating_sub(self.changed) >= patience {
             Step::Stand
@@ -106,7 +107,7 @@ mod tests {
     use super::*;
 
     fn tip(epoch: u64, beat: u64) -> Tip {
-        Tip { epoch, revision: 9, beat, released: false }
+        Tip { epoch, revision: 9, beat, standing: Standing::Held }
     }
 
     /// Lets time pass in small steps, looking whenever that is asked for, until it stands or the time is over.
@@ -132,9 +133,20 @@ mod tests {
     fn the_first_owner_and_the_heir_of_one_that_released_do_not_wait() {
         let mut first = Watchdog::new(Tip::default(), START);
         assert!(stands_after(&mut first, START, |_| Tip::default()).unwrap() < LOOK);
-        let released = Tip { released: true, ..tip(3, 7) };
+        let released = Tip { standing: Standing::Released, ..tip(3, 7) };
         let mut heir = Watchdog::new(tip(3, 7), START);
         assert!(stands_after(&mut heir, START, |_| released).unwrap() < LOOK);
+    }
+
+    #[test]
+    fn nobody_stands_over_what_is_sealed_until_it_is_no_longer() {
+        let sealed = Tip { standing: Standing::Sealed, ..tip(3, 7) };
+        let mut watchdog = Watchdog::new(tip(3, 7), START);
+        watchdog.link(Link::Broken);
+        let opened = START + Duration::from_secs(15);
+        let standing = |now| if now < opened { Standing::Sealed } else { Standing::Released };
+        let look = |now| Tip { standing: standing(now), ..sealed };
+        assert!(stands_after(&mut watchdog, START, look).unwrap() >= opened - START);
     }
 
     #[test]

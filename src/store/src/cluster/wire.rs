@@ -6,7 +6,11 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
+mod fields;
+
 use crate::sequencer::Outcome;
+use fields::{put, put_sealing, take, take_sealing};
+
 use crate::{
     Attributes, CommitError, Committed, Entry, Key, Options, Precondition, Revision, Sealing, Value, Write,
 };
@@ -282,78 +286,5 @@ impl Version {
     }
 }
 
-fn put(frame: &mut BytesMut, bytes: &[u8]) {
-    frame.put_u32(u32::try_from(bytes.len()).expect("values are limited far below four gigabytes"));
-    frame.put_slice(bytes);
-}
-
-fn take(frame: &mut Bytes) -> Option<Bytes> {
-    let length = frame.try_get_u32().ok()? as usize;
-    (frame.len() >= length).then(|| frame.split_to(length))
-}
-
-fn put_sealing(frame: &mut BytesMut, sealing: &Sealing) {
-    let (code, text) = match sealing {
-        Sealing::Plain => (0, ""),
-        Sealing::By(name) => (1, &**name),
-        Sealing::Unreadable(why) => (2, &**why),
-    };
-    frame.put_u8(code);
-    put(frame, text.as_bytes());
-}
-
-fn take_sealing(frame: &mut Bytes) -> Option<Sealing> {
-    let code = frame.try_get_u8().ok()?;
-    let text = take(frame)?;
-    let text = std::str::from_utf8(&text).ok()?;
-    match code {
-        0 => Some(Sealing::Plain),
-        1 => Some(Sealing::By(text.into())),
-        2 => Some(Sealing::Unreadable(text.into())),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_forwarded_write_comes_back_as_it_went_in() {
-        let value = Value::new(Bytes::from_static(b"head"), Bytes::from_static(b"tail"));
-        let forward =
-            |precondition, write| Forward { key: Key::new("", "pods", "a", "b"), precondition, write };
-        for forward in [
-            forward(Precondition::Absent, Write::Put(value.clone())),
-            forward(Precondition::Revision(7), Write::Delete(value)),
-            forward(Precondition::Present, Write::Put(Value::whole(Bytes::new()))),
-            forward(Precondition::Any, Write::Put(Value::new(Bytes::new(), Bytes::new()))),
-        ] {
-            let frame = Call::Commit(9, forward.clone()).encode();
-            let Some(Call::Commit(9, read)) = Call::decode(frame.clone()) else { panic!("{forward:?}") };
-            assert_eq!(format!("{read:?}"), format!("{forward:?}"));
-            for cut in 0..frame.len() {
-                assert!(Call::decode(frame.slice(..cut)).is_none(), "cut at {cut}");
-            }
-        }
-    }
-
-    #[test]
-    fn answers_come_back_as_they_went_in() {
-        let sealing = Sealing::By("key".into());
-        let bytes = Bytes::from_static(b"{}");
-        let version = Version { revision: 5, created: 3, bytes, sealing };
-        for answer in [
-            Answer::Done { revision: 5, created: 3, sealing: Sealing::Unreadable("why".into()) },
-            Answer::Exists(version.clone()),
-            Answer::Conflict(version),
-            Answer::Missing,
-            Answer::Unknown("u".to_owned()),
-            Answer::Poisoned("p".to_owned()),
-            Answer::Unavailable(String::new()),
-        ] {
-            let reply = Reply::Answer(4, answer);
-            assert_eq!(Reply::decode(reply.encode()), Some(reply));
-        }
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 //! that a busy API does not make it miss its time-outs. It never retries a batch.
 
 mod client;
+mod survey;
 mod view;
 
 use bytes::Bytes;
@@ -18,6 +19,8 @@ use super::{Acknowledged, Batch, Change, Condition, Durability, Engine, Snapshot
 use crate::{EngineError, OpenError, Revision};
 use client::{Client, Prefix};
 use view::View;
+
+pub use survey::{Found, Survey, is_new, survey};
 
 /// Where a TiKV cluster is and what of it is ours.
 #[derive(Clone, Debug, Default)]
@@ -58,12 +61,15 @@ pub fn open(place: &Place) -> Result<Engine, OpenError> {
             EngineError::new("the prefix is empty: every key of the TiKV cluster would be ours").into()
         );
     }
+    Ok(Engine::new(Tikv { client: connect(place)?, prefix: Prefix::new(&place.prefix) }))
+}
+
+fn connect(place: &Place) -> Result<Client, EngineError> {
     let mut config = Config::default().with_timeout(REQUEST).with_grpc_max_decoding_message_size(MESSAGE);
     if let Some(tls) = &place.tls {
         config = config.with_security(&tls.ca, &tls.certificate, &tls.key);
     }
-    let client = Client::connect(&place.endpoints, config)?;
-    Ok(Engine::new(Tikv { client, prefix: Prefix::new(&place.prefix) }))
+    Client::connect(&place.endpoints, config)
 }
 
 struct Tikv {

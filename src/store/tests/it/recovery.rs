@@ -86,7 +86,7 @@ pub(crate) async fn many_on_disk(path: &Path) {
 }
 
 pub(crate) fn journal(path: &Path) -> PathBuf {
-    path.join("fjall/0.jnl")
+    path.join("journal/0.jnl")
 }
 
 /// Where the journal's last byte that is not zero is.
@@ -131,7 +131,9 @@ async fn a_hole_in_the_journal_is_found_and_nothing_is_changed_by_finding_it() {
 async fn a_lost_journal_is_missed() {
     let directory = tempfile::tempdir().unwrap();
     many_on_disk(directory.path()).await;
-    fs::remove_dir_all(directory.path().join("fjall")).unwrap();
+    for part in ["fjall", "journal"] {
+        fs::remove_dir_all(directory.path().join(part)).unwrap();
+    }
     let error = open_disk(directory.path()).await.map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Lost { recovered: 1, acknowledged: 401, .. }), "{error}");
     let error = open_disk(directory.path()).await.map(drop).unwrap_err();
@@ -144,7 +146,7 @@ async fn a_lost_journal_is_missed() {
 async fn a_directory_that_was_never_finished_is_begun_anew() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir_all(directory.path().join("fjall/keyspaces")).unwrap();
-    fs::write(journal(directory.path()), [0; 1000]).unwrap();
+    fs::write(directory.path().join("fjall/0.jnl"), [0; 1000]).unwrap();
     let store = open_disk(directory.path()).await.unwrap();
     assert_eq!(put(&store, "a", "x").await, 2);
     store.close().await;

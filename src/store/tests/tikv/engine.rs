@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use store::engine::{Batch, Condition, Durability, Written};
 use store::tikv::{Place, Tls};
-use store::{Engine, OpenError, tikv};
+use store::{Departure, Engine, OpenError, conclude, tikv};
 
 use crate::place::{at, fresh, place};
+use crate::support::*;
 
 fn condition(expected: Option<&'static str>) -> Condition {
     Condition { key: Bytes::from_static(b"m"), expected: expected.map(Bytes::from) }
@@ -75,6 +76,29 @@ fn prefixes_do_not_see_each_other() {
 #[test]
 fn nothing_is_written_without_a_condition() {
     assert!(fresh().write(batch("a", 0..1), Durability::Synced).is_err());
+}
+
+/// Among the keys of others, which the tests beside this one write.
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_are_found_under_whatever_prefix_and_say_what_became_of_them() {
+    let (used, left) = (place(), place());
+    let engines = [&used, &left].map(|place| tikv::open(place).unwrap());
+    assert!(tikv::is_new(&engines[0]).unwrap());
+    let stores = [join(&engines[0], options()).await, join(&engines[1], options()).await];
+    assert!(!tikv::is_new(&engines[0]).unwrap());
+    put(&stores[0], "a", "x").await;
+    let departure = Departure::begin("elsewhere".to_owned());
+    stores[1].seal(departure.clone()).await.unwrap();
+    conclude(&engines[1], departure.token).unwrap();
+
+    let found = tikv::survey(&at("")).unwrap().stores;
+    let of = |place: &Place| found.iter().find(|found| found.prefix == place.prefix).unwrap();
+    assert_eq!(of(&used).revision, Some(2));
+    assert_eq!(of(&used).departure, None);
+    assert_eq!(of(&left).departure, Some(Departure { is_over: true, ..departure }));
+    for store in stores {
+        store.close().await;
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Servers in processes of their own that are killed while they write: everything acknowledged is there, nothing repeats.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use store::*;
 
@@ -14,6 +15,9 @@ const PREFIX: &str = "COXSWAIN_STORE_KILL_PREFIX";
 pub(crate) const ADDRESS: &str = "COXSWAIN_STORE_KILL_ADDRESS";
 /// Set where a process is to tell what the store holds.
 const TELL: &str = "COXSWAIN_STORE_KILL_TELL";
+
+/// Between two writes of one writer: whoever joins reads all that was ever written, and in many rounds that gets much.
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// Nothing is forgotten, however long a slow machine takes.
 fn remembering() -> Options {
@@ -43,6 +47,7 @@ async fn child_that_writes_until_it_is_killed() {
                     let place = if store.orders_writes() { "owner" } else { "follower" };
                     println!("ack {name} {step} {} {place}", committed.entry.revision);
                 }
+                tokio::time::sleep(PAUSE).await;
             }
         })
     });
@@ -87,7 +92,7 @@ pub(crate) fn history(mut command: Command, prefix: &str) -> History {
     command.env(TELL, "yes");
     let mut server = start_as(command, prefix);
     let mut told = Vec::new();
-    for line in server.lines.by_ref().map(Result::unwrap).take_while(|line| line != "told") {
+    for line in server.lines.iter().take_while(|line| line != "told") {
         let Some(event) = line.strip_prefix("event ") else { continue };
         let [revision, name, text] = event.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
         assert_eq!(revision, (told.len() + 2).to_string(), "every revision once, in order");
@@ -123,7 +128,8 @@ fn acknowledged(line: &str) -> Option<(&str, &str, Revision)> {
 
 pub(crate) struct Server {
     process: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    /// What it prints, as soon as it does.
+    lines: Receiver<String>,
 }
 
 fn start(prefix: &str) -> Server {
@@ -137,16 +143,19 @@ pub(crate) fn start_as(mut command: Command, prefix: &str) -> Server {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let has_joined = lines.by_ref().map(Result::unwrap).any(|line| line.contains("joined"));
+    let (print, lines) = channel();
+    let output = BufReader::new(process.stdout.take().unwrap());
+    std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| print.send(line)));
+    let has_joined = lines.iter().any(|line| line.contains("joined"));
     assert!(has_joined, "it does not open: {:#?}", inspect(&tikv::open(&at(prefix)).unwrap()));
     Server { process, lines }
 }
 
 impl Server {
-    /// Reads so many acknowledgements; whether the last one says that this server is the owner.
+    /// Reads what there is and so many acknowledgements more; whether the last one says that this server is the owner.
     pub(crate) fn read(&mut self, count: usize, into: &mut Vec<String>) -> bool {
-        into.extend(self.lines.by_ref().map(Result::unwrap).take(count));
+        into.extend(self.lines.try_iter());
+        into.extend(self.lines.iter().take(count));
         into.last().is_some_and(|line| line.ends_with("owner"))
     }
 
@@ -154,7 +163,7 @@ impl Server {
     pub(crate) fn kill(mut self, into: &mut Vec<String>) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        into.extend(self.lines.map_while(Result::ok));
+        into.extend(self.lines.iter());
     }
 }
 

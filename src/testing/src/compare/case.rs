@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 /// The ending of a recording's file name; it lies beside the case.
 pub(super) const RECORDED: &str = ".stock.json";
-/// The ending of the list of differences that wait for being mended, or are meant.
+/// The ending of the list of differences that wait for a capability, or are meant.
 const KNOWN: &str = ".known.yaml";
 
 /// A topic: steps in a namespace of their own.
@@ -62,7 +62,7 @@ pub struct Step {
     /// The answer lists what is served, and less is served here than by stock: what both have is compared, by its name.
     #[serde(default)]
     pub part: bool,
-    /// Not answered as stock answers, and to be mended: location → why.
+    /// Not answered as stock answers until a capability is built: location → why.
     #[serde(default)]
     pub known: BTreeMap<String, String>,
     /// Not answered as stock answers, and meant so: location → why.

@@ -4,13 +4,14 @@ use super::answer::Answer;
 use super::case::{Case, Step};
 use super::difference::{self, Difference};
 use super::record::Recording;
+use super::revisions::Revisions;
 
 /// What came of a case.
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// Differences that nobody has agreed on, and agreements that no longer hold; each ready to be printed.
     pub faults: Vec<String>,
-    /// Differences that wait for being mended, each as the case explains it.
+    /// Differences that wait for a capability, each as the case explains it.
     pub known: Vec<String>,
     /// Differences that are meant, each as the case explains it.
     pub meant: Vec<String>,
@@ -30,13 +31,16 @@ pub fn judge(case: &Case, stock: &[Recording], ours: &[Answer]) -> Verdict {
         ));
         return verdict;
     }
+    let (mut stock_revisions, mut own_revisions) = (Revisions::default(), Revisions::default());
     for (at, (step, answer)) in case.steps.iter().zip(ours).enumerate() {
+        let expected = stock_revisions.placed(at, &stock[at].answer);
+        let answer = own_revisions.placed(at, answer);
         let shown = format!("{} {at}: {}", case.topic, step.request);
         if !stock[at].is_of(step) {
             verdict.faults.push(format!("{shown}\n  changed since it was recorded"));
             continue;
         }
-        let mut differences = difference::between(&stock[at].answer, answer);
+        let mut differences = difference::between(&expected, &answer);
         if step.part {
             differences.retain(|difference| difference.ours.is_some());
         }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus};
 use k8s_openapi::jiff::Timestamp;
-use machinery::table::Column;
+use machinery::table::{Column, RowCondition};
 use serde_json::Value;
 
 use super::spec_of;
@@ -195,6 +195,22 @@ fn ended_reason(state: &ContainerState) -> Option<String> {
     })
 }
 
+/// A pod that has ended is marked, so that its row can be left out.
+pub(super) fn row_conditions(pod: &Pod) -> Vec<RowCondition> {
+    let phase = pod.status.as_ref().map_or("", |status| text(&status.phase));
+    let message = match phase {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return vec![],
+    };
+    vec![RowCondition {
+        type_: "Completed".to_owned(),
+        status: "True".to_owned(),
+        reason: phase.to_owned(),
+        message: message.to_owned(),
+    }]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,5 +286,16 @@ mod tests {
         check(deleted, "", r#""phase":"Running""#, ["0/2", "Terminating", "0"]);
         check(deleted, "", r#""phase":"Succeeded""#, ["0/2", "Succeeded", "0"]);
         check(deleted, "", r#""phase":"Running","reason":"NodeLost""#, ["0/2", "Unknown", "0"]);
+    }
+
+    #[test]
+    fn a_row_says_that_the_pod_has_ended() {
+        let reasons = |phase: &str| -> Vec<String> {
+            let pod: Pod = crate::testing::object(&format!(r#"{{"status":{{"phase":"{phase}"}}}}"#));
+            row_conditions(&pod).into_iter().map(|condition| condition.reason).collect()
+        };
+        assert_eq!(reasons("Failed"), ["Failed"]);
+        assert_eq!(reasons("Succeeded"), ["Succeeded"]);
+        assert_eq!(reasons("Running"), [""; 0]);
     }
 }

@@ -389,3 +389,41 @@ fn doubtful_specs_are_warned_of() {
         "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"
     );
 }
+
+#[test]
+fn containers_for_debugging_may_be_added_and_then_stay_as_they_are() {
+    let with = |containers: &str| pod(&format!(r#","ephemeralContainers":[{containers}]"#));
+    let (one, other) =
+        (r#"{"name":"d","image":"i"}"#, r#"{"name":"e","image":"i","targetContainerName":"c"}"#);
+    let check = |old: &str, new: &str, expected: &[&str]| {
+        let mut old: Pod = object(old);
+        let mut new: Pod = object(new);
+        for pod in [&mut old, &mut new] {
+            pod.metadata.namespace = Some("default".to_owned());
+            pod.metadata.resource_version = Some("1".to_owned());
+            pod.set_defaults();
+        }
+        new.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
+        new.spec.get_or_insert_default().containers[0].image = Some("other".to_owned());
+        new.prepare_for_ephemeral_containers_update(&old, &context());
+        let errors = crate::testing::texts(&new.validate_ephemeral_containers_update(&old));
+        let first_line = |text: &String| text.lines().next().unwrap_or_default().to_owned();
+        assert_eq!(errors.iter().map(first_line).collect::<Vec<_>>(), expected);
+        new
+    };
+    let added = check(&pod(""), &with(one), &[]);
+    assert_eq!(added.metadata.generation, Some(2));
+    assert_eq!(added.metadata.labels, None, "nothing else changes");
+    assert_eq!(added.spec.unwrap().containers[0].image.as_deref(), Some("i"));
+    check(&with(one), &with(&format!("{other},{one}")), &[]);
+    let unchanged = check(&with(one), &with(one), &[]);
+    assert_eq!(unchanged.metadata.generation, Some(1));
+    let forbidden = "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be";
+    check(&with(one), &with(other), &[&format!("{forbidden} removed")]);
+    check(&with(one), &with(r#"{"name":"d","image":"j"}"#), &[&format!("{forbidden} changed")]);
+    check(
+        &pod(""),
+        &with(r#"{"name":"c","image":"i"}"#),
+        &["spec.ephemeralContainers[0].name: Duplicate value: \"c\""],
+    );
+}

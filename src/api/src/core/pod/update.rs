@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{
 };
 use machinery::field::{Error, ErrorList, Path};
 use machinery::names;
+use serde::Serialize;
 
 use super::validate::{Allowed, annotations_update, validate_pod, validate_tolerations};
 use super::{SPEC, spec_of};
@@ -15,14 +16,8 @@ const MAY_CHANGE: &str = "`spec.containers[*].image`,`spec.initContainers[*].ima
 pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     let (spec, old_spec) = (spec_of(new), spec_of(old));
     let path = Path::new("spec");
-    let mut errors = checks::metadata_update(new, old);
-    errors.extend(checks::metadata(new));
     let allowed = Allowed::by(&old.metadata, old_spec);
-    errors.extend(validate_pod(&new.metadata, spec, &allowed, &path));
-    let (annotations, old_annotations) =
-        (new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
-    let annotations_path = Path::new("metadata.annotations");
-    errors.extend(annotations_update(annotations, old_annotations, spec, &allowed, &annotations_path));
+    let mut errors = validate_whole(new, old, &allowed);
     let init = |spec: &PodSpec| spec.init_containers.clone().unwrap_or_default();
     let lists = [
         ("containers", spec.containers.clone(), old_spec.containers.len()),
@@ -45,6 +40,46 @@ pub(super) fn validate(new: &Pod, old: &Pod) -> ErrorList {
     errors.extend(validate_only_added(spec, old_spec, &allowed, &path.child("tolerations")));
     errors.extend(validate_only_opened(spec, old_spec, &path.child("schedulingGates")));
     errors.extend(validate_rest(spec, old_spec, &path));
+    errors
+}
+
+/// Errors of the pod as it is to be, and of changes to its metadata.
+fn validate_whole(new: &Pod, old: &Pod, allowed: &Allowed) -> ErrorList {
+    let spec = spec_of(new);
+    let mut errors = checks::metadata_update(new, old);
+    errors.extend(checks::metadata(new));
+    errors.extend(validate_pod(&new.metadata, spec, allowed, &Path::new("spec")));
+    let (annotations, old_annotations) =
+        (new.metadata.annotations.as_ref(), old.metadata.annotations.as_ref());
+    let path = Path::new("metadata.annotations");
+    errors.extend(annotations_update(annotations, old_annotations, spec, allowed, &path));
+    errors
+}
+
+/// Containers for debugging may be added, and then stay as they are (upstream: `ValidatePodEphemeralContainersUpdate`).
+pub(super) fn validate_ephemeral_containers(new: &Pod, old: &Pod) -> ErrorList {
+    const CONTAINER: &str = "io.k8s.api.core.v1.EphemeralContainer";
+    let is_mirror =
+        old.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(super::validate::MIRROR));
+    if is_mirror {
+        return vec![Error::forbidden(&Path::new(""), "static pods do not support ephemeral containers")];
+    }
+    let (spec, old_spec) = (spec_of(new), spec_of(old));
+    let mut errors = validate_whole(new, old, &Allowed::by(&old.metadata, old_spec));
+    let path = Path::new("spec.ephemeralContainers");
+    for old in old_spec.ephemeral_containers.iter().flatten() {
+        let name = &old.name;
+        let kept = spec.ephemeral_containers.iter().flatten().rfind(|container| container.name == *name);
+        let what = match kept {
+            None => format!("existing ephemeral containers {name:?} may not be removed\n"),
+            Some(kept) if !checks::same(CONTAINER, kept, old) => {
+                let difference = difference(kept, old);
+                format!("existing ephemeral containers {name:?} may not be changed\n{difference}")
+            }
+            Some(_) => continue,
+        };
+        errors.push(Error::forbidden(&path, what));
+    }
     errors
 }
 
@@ -84,8 +119,10 @@ fn validate_only_added(new: &PodSpec, old: &PodSpec, allowed: &Allowed, path: &P
 
 fn validate_only_opened(new: &PodSpec, old: &PodSpec, path: &Path) -> ErrorList {
     let old = old.scheduling_gates.as_deref().unwrap_or_default();
-    let gates = new.scheduling_gates.iter().flatten().enumerate();
-    let added = gates.filter(|(_, gate)| !old.contains(gate));
+    let new = new.scheduling_gates.as_deref().unwrap_or_default();
+    // Of gates of one name the last one is told.
+    let is_last = |index: usize, gate| !new[index + 1..].contains(gate);
+    let added = new.iter().enumerate().filter(|(index, gate)| !old.contains(gate) && is_last(*index, gate));
     added
         .map(|(index, gate)| {
             let detail = format!("only deletion is allowed, but found new scheduling gate '{}'", gate.name);
@@ -180,9 +217,9 @@ fn only_adds(new: &NodeSelectorTerm, old: &NodeSelectorTerm) -> bool {
         && list(&new.match_fields).starts_with(&list(&old.match_fields))
 }
 
-/// The fields of the spec that differ, before and after.
-fn difference(new: &PodSpec, old: &PodSpec) -> String {
-    let fields = |spec: &PodSpec| match serde_json::to_value(spec) {
+/// The fields that differ, before and after.
+fn difference<T: Serialize>(new: &T, old: &T) -> String {
+    let fields = |of: &T| match serde_json::to_value(of) {
         Ok(serde_json::Value::Object(fields)) => fields,
         _ => serde_json::Map::new(),
     };

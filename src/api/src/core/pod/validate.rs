@@ -34,8 +34,9 @@ use super::aggregate;
 use crate::checks::{self, text};
 use crate::core::resources;
 
+pub(crate) use affinity::validate_node_selector;
 pub(super) use allowed::Allowed;
-pub(super) use annotations::{annotations, annotations_update, profiles};
+pub(super) use annotations::{MIRROR, annotations, annotations_update, profiles};
 pub(super) use scheduling::validate_tolerations;
 pub(super) use security::validate_app_armor as app_armor_profile;
 

@@ -85,10 +85,11 @@ fn decoded(kind: &Descriptor, value: &Value) -> Result<Object, Status> {
     Ok(object)
 }
 
-fn undefaulted(kind: &Descriptor, value: &Value) -> Object {
+/// What was encoded by us; `None` where it was encoded although it is refused, and cannot be read back.
+fn undefaulted(kind: &Descriptor, value: &Value) -> Option<Object> {
     let bytes = value.to_string();
     let parsed = machinery::json::parse(bytes.as_bytes()).expect("a value prints as JSON");
-    kind.decode(&parsed.tree).expect("it was encoded by us")
+    kind.decode(&parsed.tree).ok()
 }
 
 /// `write/prepare.rs`, for a new object.
@@ -137,8 +138,8 @@ fn create(kind: &Descriptor, mut new: Object) -> Answer {
 }
 
 fn update(kind: &Descriptor, mut new: Object, sent: &Value) -> Answer {
-    let Some(stored) = stored(kind, sent) else { return old_undecodable() };
-    let old = undefaulted(kind, &stored);
+    let stored = stored(kind, sent);
+    let Some(old) = stored.and_then(|stored| undefaulted(kind, &stored)) else { return old_undecodable() };
     identify(&mut new);
     let cx = context(&new);
     kind.prepare_for_update(&mut new, &old, &cx);
@@ -167,8 +168,8 @@ const APPROVAL: Part = Part {
 };
 
 fn update_part(kind: &Descriptor, mut new: Object, sent: &Value, part: &Part) -> Answer {
-    let Some(stored) = stored(kind, sent) else { return old_undecodable() };
-    let old = undefaulted(kind, &stored);
+    let stored = stored(kind, sent);
+    let Some(old) = stored.and_then(|stored| undefaulted(kind, &stored)) else { return old_undecodable() };
     identify(&mut new);
     let cx = context(&new);
     (part.prepare)(kind, &mut new, &old, &cx);

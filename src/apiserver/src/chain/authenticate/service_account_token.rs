@@ -164,34 +164,47 @@ impl Tokens {
 fn check_existence(store: &Store, claims: &Claims) -> Result<(), String> {
     let private = &claims.kubernetes;
     let namespace = private.namespace.as_str();
-    exists(store, "serviceaccounts", namespace, &private.serviceaccount, "service account")?;
-    if let Some(pod) = &private.pod {
-        exists(store, "pods", namespace, pod, "pod")?;
-    }
+    account_exists(store, namespace, &private.serviceaccount)?;
     if let Some(secret) = &private.secret {
-        exists(store, "secrets", namespace, secret, "secret")?;
+        still_exists(store, Key::new("", "secrets", namespace, &secret.name), secret, "secret")?;
+    }
+    if let Some(pod) = &private.pod {
+        still_exists(store, Key::new("", "pods", namespace, &pod.name), pod, "pod")?;
     }
     if let (Some(node), None) = (&private.node, &private.pod) {
-        exists(store, "nodes", "", node, "node")?;
+        still_exists(store, Key::new("", "nodes", "", &node.name), node, "node")?;
     }
     Ok(())
 }
 
-fn exists(
-    store: &Store,
-    resource: &str,
-    namespace: &str,
-    wanted: &Reference,
-    what: &str,
-) -> Result<(), String> {
-    let key = Key::new("", resource, namespace, &wanted.name);
-    let entry =
-        store.get(&key).ok_or_else(|| format!("{what} {}/{} does not exist", namespace, wanted.name))?;
+fn account_exists(store: &Store, namespace: &str, wanted: &Reference) -> Result<(), String> {
+    let name = &wanted.name;
+    let key = Key::new("", "serviceaccounts", namespace, name);
+    let entry = store.get(&key).ok_or_else(|| format!("serviceaccounts {name:?} not found"))?;
     if *entry.attributes.uid != *wanted.uid {
-        return Err(format!("{what} UID ({}) does not match claim ({})", entry.attributes.uid, wanted.uid));
+        let uid = &entry.attributes.uid;
+        return Err(format!("service account UID ({uid}) does not match claim ({})", wanted.uid));
     }
-    if was_deleted(&entry.bytes) { Err(format!("{what} has been deleted")) } else { Ok(()) }
+    if was_deleted(&entry.bytes) {
+        return Err(format!("service account {namespace}/{name} has been deleted"));
+    }
+    Ok(())
 }
+
+/// What the token is bound to beside its account, which upstream does not tell apart when it is gone.
+fn still_exists(store: &Store, key: Key, wanted: &Reference, what: &str) -> Result<(), String> {
+    let entry = store.get(&key).filter(|entry| !was_deleted(&entry.bytes)).ok_or(INVALIDATED)?;
+    let uid = &entry.attributes.uid;
+    if **uid != *wanted.uid {
+        return Err(format!(
+            "{what} UID ({uid}) does not match service account {what} ref claim ({})",
+            wanted.uid
+        ));
+    }
+    Ok(())
+}
+
+const INVALIDATED: &str = "service account token has been invalidated";
 
 #[derive(Deserialize)]
 struct Deleted {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec, PodStatus};
 use machinery::selector::field;
 
 use super::{Attributes, Decision, Resource, Target};
@@ -30,6 +30,9 @@ pub(crate) fn authorize(server: &Server, attributes: &Attributes<'_>) -> Decisio
             ("", "nodes") => return question.own_node(),
             ("", "pods") => return question.pods(),
             ("coordination.k8s.io", "leases") => return question.lease(),
+            ("resource.k8s.io", "resourceclaims") => return question.get(Kind::DeviceClaim),
+            ("resource.k8s.io", "resourceslices") => return question.slice(),
+            ("storage.k8s.io", "csinodes") => return question.own_drivers(),
             _ => {}
         }
     }
@@ -45,6 +48,8 @@ enum Kind {
     Claim,
     ServiceAccount,
     Pod,
+    /// A ResourceClaim.
+    DeviceClaim,
 }
 
 struct Question<'a> {
@@ -66,6 +71,60 @@ impl Question<'_> {
             return no("can only read namespaced object of this type");
         }
         self.related(kind)
+    }
+
+    fn get(&self, kind: Kind) -> Decision {
+        if self.verb != "get" {
+            return no("can only get individual resources of this type");
+        }
+        if !self.on.subresource.is_empty() {
+            return no("cannot get subresource");
+        }
+        self.related(kind)
+    }
+
+    /// The devices that drivers on this node offer.
+    fn slice(&self) -> Decision {
+        if !self.on.subresource.is_empty() {
+            return no("cannot authorize ResourceSlice subresources");
+        }
+        match self.verb {
+            // Admission sees what is created.
+            "create" => yes(),
+            "get" | "update" | "patch" | "delete" => self.own_slice(),
+            "watch" | "list" | "deletecollection" if self.selects_own_node() => yes(),
+            "watch" | "list" | "deletecollection" => {
+                no("can only list/watch/deletecollection resourceslices with nodeName field selector")
+            }
+            _ => no(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, patch, delete, deletecollection",
+            ),
+        }
+    }
+
+    fn own_slice(&self) -> Decision {
+        if self.on.name.is_empty() {
+            return no("No Object name found");
+        }
+        let key = store::Key::new(self.on.group, self.on.resource, "", self.on.name);
+        let slice = self.server.store.get(&key);
+        let names_own =
+            |(name, value): &(Box<str>, Box<str>)| &**name == "spec.nodeName" && **value == *self.node;
+        let is_own = slice.is_some_and(|slice| slice.attributes.fields.iter().any(names_own));
+        if is_own { yes() } else { self.unrelated() }
+    }
+
+    fn own_drivers(&self) -> Decision {
+        if !matches!(self.verb, "get" | "create" | "update" | "patch" | "delete") {
+            return no("can only get, create, update, patch, or delete a CSINode");
+        }
+        if !self.on.subresource.is_empty() {
+            return no("cannot authorize CSINode subresources");
+        }
+        if self.verb != "create" && self.on.name != self.node {
+            return no("can only access CSINode with the same name as the requesting node");
+        }
+        yes()
     }
 
     fn claim(&self) -> Decision {
@@ -106,7 +165,7 @@ impl Question<'_> {
     fn pods(&self) -> Decision {
         match (self.on.subresource, self.verb) {
             ("", "get") => self.related(Kind::Pod),
-            ("", "list" | "watch") if self.selects_own_pods() => yes(),
+            ("", "list" | "watch") if self.selects_own_node() => yes(),
             ("", "list" | "watch") if !self.on.name.is_empty() => self.related(Kind::Pod),
             ("", "list" | "watch") => no("can only list/watch pods with spec.nodeName field selector"),
             ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => yes(),
@@ -114,7 +173,7 @@ impl Question<'_> {
         }
     }
 
-    fn selects_own_pods(&self) -> bool {
+    fn selects_own_node(&self) -> bool {
         let selector = field::Selector::parse(self.on.field_selector);
         selector.is_ok_and(|selector| selector.requires_exact_match("spec.nodeName") == Some(self.node))
     }
@@ -140,8 +199,12 @@ impl Question<'_> {
         if self.server.node_pods.read(|pods| pods.is_related(self.node, &reference)) {
             yes()
         } else {
-            no(&format!("no relationship found between node '{}' and this object", self.node))
+            self.unrelated()
         }
+    }
+
+    fn unrelated(&self) -> Decision {
+        no(&format!("no relationship found between node '{}' and this object", self.node))
     }
 }
 
@@ -183,7 +246,8 @@ impl Index for NodePods {
             return;
         };
         let node = spec.node_name.clone().expect("filtered above");
-        let references = references(entry.key.namespace(), entry.key.name(), &spec);
+        let mut references = references(entry.key.namespace(), entry.key.name(), &spec);
+        references.extend(device_claims(entry.key.namespace(), &spec, pod.status.as_ref()));
         let counts = self.nodes.entry(node.clone()).or_default();
         for reference in &references {
             *counts.entry(reference.clone()).or_default() += 1;
@@ -206,6 +270,21 @@ impl Index for NodePods {
             self.nodes.remove(&node);
         }
     }
+}
+
+/// The claims for devices that a pod uses, each once: those that it names, and those that were made for it, which its
+/// status names.
+fn device_claims(namespace: &str, spec: &PodSpec, status: Option<&PodStatus>) -> Vec<Reference> {
+    let named = spec.resource_claims.iter().flatten();
+    let made = status.and_then(|status| status.resource_claim_statuses.as_ref()).into_iter().flatten();
+    let extended = status.and_then(|status| status.extended_resource_claim_status.as_ref());
+    let names: HashSet<&str> = named
+        .filter_map(|claim| claim.resource_claim_name.as_deref())
+        .chain(made.filter_map(|claim| claim.resource_claim_name.as_deref()))
+        .chain(extended.map(|claim| claim.resource_claim_name.as_str()))
+        .collect();
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    names.map(|name| (Kind::DeviceClaim, namespace.to_owned(), name.to_owned())).collect()
 }
 
 /// Everything that a pod's spec names, each once.

@@ -9,6 +9,7 @@ use machinery::{Status, json};
 
 use crate::call::Call;
 use crate::query::Query;
+use crate::special;
 use crate::verbs::options::{dry_run_errors, invalid_unless_empty};
 use crate::write::document;
 
@@ -76,6 +77,13 @@ impl DeleteOptions {
         })
     }
 
+    /// Takes over the revision of a change that belongs to the deletion itself, where a revision is a precondition.
+    pub(crate) fn follow(&mut self, revision: u64) {
+        if let Some(wanted) = &mut self.resource_version {
+            *wanted = revision.to_string();
+        }
+    }
+
     /// 409 where the object is not the one that the client means.
     pub(crate) fn check_preconditions(
         &self,
@@ -83,32 +91,34 @@ impl DeleteOptions {
         object: &Object,
         revision: u64,
     ) -> Result<(), Status> {
-        // Upstream names the kind here, not the resource.
-        let resource = GroupResource::new(&*kind.gvk.group, &*kind.gvk.kind);
         let name = object.meta().name.as_deref().unwrap_or_default();
         let uid = object.meta().uid.as_deref().unwrap_or_default();
-        if let Some(wanted) = self.uid.as_deref().filter(|wanted| *wanted != uid) {
-            return Err(Status::conflict(
-                &resource,
-                name,
-                format!(
-                    "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
-                ),
-            ));
-        }
         let version = revision.to_string();
-        if let Some(wanted) = self.resource_version.as_deref().filter(|wanted| *wanted != version) {
-            return Err(Status::conflict(
-                &resource,
-                name,
-                format!(
-                    "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({version}). The object might have been modified"
-                ),
-            ));
+        let unmet = [
+            ("UID", self.uid.as_deref(), uid, "deleted and then recreated"),
+            ("ResourceVersion", self.resource_version.as_deref(), &*version, "modified"),
+        ];
+        let unmet = unmet.into_iter().find_map(|(field, wanted, found, event)| {
+            wanted.filter(|wanted| *wanted != found).map(|wanted| (field, wanted, found, event))
+        });
+        let Some((field, wanted, found, event)) = unmet else { return Ok(()) };
+        if special::is_marked_by_update(object) {
+            let why = format!(
+                "Precondition failed: {field} in precondition: {wanted}, {field} in object meta: {found}"
+            );
+            return Err(Status::conflict(&kind.resource.group_resource(), name, why));
         }
-        Ok(())
+        // Upstream names the kind here, not the resource.
+        let resource = GroupResource::new(&*kind.gvk.group, &*kind.gvk.kind);
+        let why = format!(
+            "the {field} in the precondition ({wanted}) does not match the {field} in record ({found}). The object might have been {event}"
+        );
+        Err(Status::conflict(&resource, name, why))
     }
 }
+
+/// Upstream's name of what knows the options of all groups.
+const OPTIONS_SCHEME: &str = "pkg/apis/meta/internalversion/scheme/register.go:27";
 
 fn from_body(call: &Call, body: Bytes) -> Result<v1::DeleteOptions, Status> {
     let body = document::to_json(call, &GroupVersionKind::new("", "v1", "DeleteOptions"), body)?;
@@ -117,7 +127,8 @@ fn from_body(call: &Call, body: Bytes) -> Result<v1::DeleteOptions, Status> {
     })?;
     let kind = parsed.tree.get("kind").and_then(json::Tree::as_str).unwrap_or_default();
     if !matches!(kind, "" | "DeleteOptions") {
-        return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+        let version = parsed.tree.get("apiVersion").and_then(json::Tree::as_str).unwrap_or("v1");
+        return Err(Status::bad_request(document::not_registered(kind, version, OPTIONS_SCHEME)));
     }
     json::from_tree(&parsed.tree).map_err(|error| Status::bad_request(error.to_string()))
 }

@@ -61,7 +61,7 @@ impl Items {
                 until_full(entries[at..].iter(), &mut add)
             }
             Source::Present(snapshot) => {
-                let chosen = |entry: &&Arc<Entry>| selection.matches(&entry.attributes);
+                let chosen = |entry: &&Arc<Entry>| selection.matches(entry);
                 match after {
                     None => until_full(snapshot.iter().filter(chosen), &mut add),
                     Some(after) => until_full(snapshot.iter_after(&after).filter(chosen), &mut add),

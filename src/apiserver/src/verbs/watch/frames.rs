@@ -59,8 +59,9 @@ impl Frames {
         }
     }
 
-    pub(super) fn bookmark(&self, revision: Revision, initial_events_end: bool, out: &mut Vec<u8>) {
-        let form = self.shaper.bookmark(revision, initial_events_end).map(Bytes::from);
+    pub(super) fn bookmark(&mut self, revision: Revision, initial_events_end: bool, out: &mut Vec<u8>) {
+        let columns = std::mem::replace(&mut self.columns, false);
+        let form = self.shaper.bookmark(revision, initial_events_end, columns).map(Bytes::from);
         self.write("BOOKMARK", form, out);
     }
 

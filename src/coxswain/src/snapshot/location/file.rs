@@ -11,6 +11,9 @@ use store::snapshot::Header;
 
 use super::{Found, is_named_so};
 
+/// In the names of files that are being written, before the process that does it.
+const PARTIAL: &str = ".partial-";
+
 /// A file that is being written.
 pub(crate) struct Sink {
     file: File,
@@ -25,7 +28,7 @@ impl Sink {
         let name = target.file_name().context("it has no file name")?;
         let mut temporary = OsString::from(".");
         temporary.push(name);
-        temporary.push(format!(".partial-{}", std::process::id()));
+        temporary.push(format!("{PARTIAL}{}", std::process::id()));
         let temporary = target.with_file_name(temporary);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         Ok(Self { file, temporary, target: target.to_owned() })
@@ -55,6 +58,23 @@ impl Drop for Sink {
             tracing::warn!(path = %self.temporary.display(), %error, "cannot remove a temporary file");
         }
     }
+}
+
+/// The files in a folder that were begun under a name with this prefix and not finished.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn unfinished(folder: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_begun = name.strip_prefix('.').is_some_and(|name| name.starts_with(prefix));
+        if is_begun && name.contains(PARTIAL) {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn open(path: &Path) -> anyhow::Result<Box<dyn Read + Send>> {

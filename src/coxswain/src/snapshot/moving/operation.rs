@@ -1,23 +1,27 @@
-//! The running server's part of `store move`: it copies its state into TiKV while it serves, then begins anew over it.
+//! The running server's part of `store move`: it copies its state while it serves, then begins anew over the copy.
 //!
 //! Whoever asked sees a line for each step. If they go away while everything is copied, the move is given up; once writes
 //! have stopped it is brought to its end either way.
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use apiserver::{Body, BoxError, Operation};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
 use store::Store;
 use store::snapshot::Transfer;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::departing::Departing;
 use super::place::{self, TikvPlace};
+use super::word::{self, State};
 use crate::snapshot::operation::{Pieces, refused_method};
 use crate::snapshot::size;
+use crate::store::StorePlace;
 
 /// Where it is served.
 pub(crate) const PATH: &str = "/coxswain/move";
@@ -28,12 +32,25 @@ const FEW: u64 = 200;
 /// Rounds after which the pause begins however much is written: it will not get less.
 const ROUNDS: usize = 20;
 
-/// Moves the state of a server that keeps it in its data directory.
+/// What is asked for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Order {
+    /// Into TiKV.
+    Tikv(TikvPlace),
+    /// Into the data directory, from the TiKV that is named, if one is.
+    Embedded(Option<TikvPlace>),
+}
+
+/// Moves the state of a server.
+#[derive(Clone)]
 pub(crate) struct MoveOperation {
     pub(crate) store: Store,
     pub(crate) data: PathBuf,
-    /// Whether the state is in TiKV already.
-    pub(crate) is_shared: bool,
+    /// The server's name.
+    pub(crate) host: String,
+    /// Where the state is.
+    pub(crate) place: StorePlace,
     /// Cancelled when the server is to begin anew.
     pub(crate) restart: CancellationToken,
 }
@@ -44,13 +61,7 @@ impl Operation for MoveOperation {
             return refused_method();
         }
         let (lines, received) = mpsc::channel(16);
-        let work = Work {
-            store: self.store.clone(),
-            data: self.data.clone(),
-            is_shared: self.is_shared,
-            restart: self.restart.clone(),
-            lines: lines.clone(),
-        };
+        let work = Work { server: self.clone(), lines: lines.clone() };
         tokio::spawn(async move {
             if let Err(error) = work.run(request.into_body()).await {
                 tracing::warn!(error = format!("{error:#}"), "the state was not moved");
@@ -63,36 +74,82 @@ impl Operation for MoveOperation {
 }
 
 struct Work {
-    store: Store,
-    data: PathBuf,
-    is_shared: bool,
-    restart: CancellationToken,
+    server: MoveOperation,
     lines: mpsc::Sender<Result<Bytes, BoxError>>,
 }
 
 impl Work {
     async fn run(&self, body: Body) -> anyhow::Result<()> {
-        ensure!(!self.is_shared, "the state is in TiKV already");
         let body = body.collect().await.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
-        let to: TikvPlace = serde_json::from_slice(&body).context("the request is none of `store move`")?;
-        let transfer = tokio::select! {
-            copied = self.copy(&to) => copied?,
-            () = self.lines.closed() => anyhow::bail!("whoever asked for it has gone"),
-        };
+        let order = serde_json::from_slice(&body).context("the request is none of `store move`")?;
+        match (order, &self.server.place) {
+            (Order::Tikv(to), StorePlace::Embedded) => self.move_into_tikv(&to).await,
+            (Order::Embedded(named), place @ StorePlace::Tikv { .. }) => {
+                let from = TikvPlace::at(place.clone())?;
+                let is_other = named.is_some_and(|named| !named.is_same(&from));
+                ensure!(!is_other, "this server keeps its state under {from}, and the flags name another");
+                self.move_into_directory(from).await
+            }
+            (Order::Tikv(_), StorePlace::Tikv { .. }) => bail!("the state is in TiKV already"),
+            (Order::Embedded(_), StorePlace::Embedded) => bail!("the state is in the data directory already"),
+        }
+    }
+
+    async fn move_into_tikv(&self, to: &TikvPlace) -> anyhow::Result<()> {
+        let MoveOperation { store, data, restart, .. } = &self.server;
+        let transfer = self.unless_they_go(async {
+            let transfer = super::begin_into(data, store, to).await?;
+            self.catch_up(transfer).await
+        });
+        let transfer = transfer.await?;
         // From here on it is finished, or the server begins anew where it was.
-        let _restart = self.restart.clone().drop_guard();
+        let _restart = restart.clone().drop_guard();
         self.say("writes pause").await;
-        self.store.shutdown().await;
+        store.shutdown().await;
         let (bytes, revision) = (transfer.bytes(), transfer.finish().await?);
-        place::leave_word(&self.data, Some(&to))?;
-        tracing::info!(%to, revision, "the state was moved; the server begins anew");
-        self.say(&format!("{MOVED} revision {revision} ({}) to {to}; {}", size(bytes), place::ADVICE)).await;
+        word::leave(data, &State::Tikv(to.clone()))?;
+        self.moved(revision, bytes, &format!("to {to}")).await;
         Ok(())
     }
 
+    async fn move_into_directory(&self, from: TikvPlace) -> anyhow::Result<()> {
+        let MoveOperation { store, data, host, restart, .. } = &self.server;
+        let departing = Departing::intend(data, from, host, super::open)?;
+        let transfer = self.unless_they_go(async { self.catch_up(departing.copy(store).await?).await });
+        let transfer = match transfer.await {
+            Ok(transfer) => transfer,
+            Err(error) => {
+                departing.settle().await?;
+                return Err(error);
+            }
+        };
+        // From here on it is finished, or the server begins anew, settles it, and is where the word says.
+        let _restart = restart.clone().drop_guard();
+        self.say("writes pause").await;
+        let newest = departing.seal(store).await?;
+        store.shutdown().await;
+        self.say(&format!("no server writes behind revision {newest}")).await;
+        let bytes = transfer.bytes();
+        departing.finish(transfer, newest).await?;
+        self.say("all is copied").await;
+        departing.leave_word()?;
+        self.moved(newest, bytes, &format!("into {}", data.display())).await;
+        Ok(())
+    }
+
+    /// Does it unless whoever asked goes away meanwhile.
+    async fn unless_they_go(
+        &self,
+        work: impl Future<Output = anyhow::Result<Transfer>>,
+    ) -> anyhow::Result<Transfer> {
+        tokio::select! {
+            done = work => done,
+            () = self.lines.closed() => bail!("whoever asked for it has gone"),
+        }
+    }
+
     /// Copies until little is left.
-    async fn copy(&self, to: &TikvPlace) -> anyhow::Result<Transfer> {
-        let mut transfer = super::begin_into(&self.store, to).await?;
+    async fn catch_up(&self, mut transfer: Transfer) -> anyhow::Result<Transfer> {
         for _ in 0..ROUNDS {
             self.say(&format!("copied up to revision {} ({})", transfer.copied(), size(transfer.bytes())))
                 .await;
@@ -103,6 +160,12 @@ impl Work {
             }
         }
         Ok(transfer)
+    }
+
+    async fn moved(&self, revision: store::Revision, bytes: u64, whither: &str) {
+        tracing::info!(revision, "the state was moved {whither}; the server begins anew");
+        self.say(&format!("{MOVED} revision {revision} ({}) {whither}; {}", size(bytes), place::ADVICE))
+            .await;
     }
 
     /// Tells whoever asked; they may have gone.

@@ -1,19 +1,16 @@
-//! The word that a move leaves in the data directory: where the state is now. A server obeys it, so that nobody goes on
-//! with a copy that was left behind.
+//! Where a cluster's state is, given what a server was told and what a move has left in its data directory; and room for a
+//! state that comes.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use store::tikv::{Place, Tls};
 
+use super::word::{self, Intent, State, Word};
 use crate::store::{StoreOptions, StorePlace};
 
-/// The file in the data directory.
-const WORD: &str = "store-moved.json";
 /// What a person does after a move.
 pub(crate) const ADVICE: &str =
     "the server finds it there by itself; change its --store flags when you next touch them";
@@ -32,7 +29,12 @@ pub(crate) struct TikvPlace {
 impl TikvPlace {
     /// As the flags of a server say it; `--store tikv` may be left out.
     pub(super) fn of(options: StoreOptions) -> anyhow::Result<Self> {
-        match options.in_tikv().resolve()? {
+        Self::at(options.in_tikv().resolve()?)
+    }
+
+    /// Where a server has its state.
+    pub(super) fn at(place: StorePlace) -> anyhow::Result<Self> {
+        match place {
             StorePlace::Tikv { place: Place { endpoints, prefix, tls }, peer_port } => {
                 let absolute = |path: PathBuf| std::path::absolute(path);
                 let tls = tls.map(|Tls { ca, certificate, key }| {
@@ -42,6 +44,15 @@ impl TikvPlace {
             }
             StorePlace::Embedded => bail!("name TiKV: --store-endpoints"),
         }
+    }
+
+    /// Whether both name the same state.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     pub(super) fn place(&self) -> Place {
@@ -56,29 +67,29 @@ impl fmt::Display for TikvPlace {
     }
 }
 
-/// What a move said.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Word {
-    Tikv(TikvPlace),
-    Embedded,
-}
-
-/// Says in a data directory where the state is now; `None` for the directory itself. Durable when it returns.
+/// Makes sure that a state from TiKV has a place in the directory.
 ///
 /// # Errors
-/// The file cannot be written; what it said before still holds.
-pub(super) fn leave_word(data: &Path, tikv: Option<&TikvPlace>) -> anyhow::Result<()> {
-    let word = tikv.map_or(Word::Embedded, |tikv| Word::Tikv(tikv.clone()));
-    let (path, new) = (data.join(WORD), data.join(format!("{WORD}.new")));
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(&word)?)?;
-        file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        File::open(data)?.sync_all()
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))
+/// It holds a store, of another cluster or an older one.
+pub(super) fn clear_for(data: &Path, from: &TikvPlace) -> anyhow::Result<()> {
+    if Word::read(data)?.is_some_and(|word| matches!(word.state, State::Tikv(tikv) if tikv.is_same(from))) {
+        set_aside(data)?;
+    }
+    let store = data.join("store");
+    // Fails where it holds something, and where it is not there.
+    std::fs::remove_dir(&store).ok();
+    ensure!(
+        !store.exists(),
+        "{} holds another store: move it away, or remove it, before the state of {from} comes there",
+        store.display()
+    );
+    Ok(())
+}
+
+/// A new directory that only its owner may enter.
+pub(super) fn make_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
 }
 
 /// Where the state is, given what the server was told and what a move left in its data directory.
@@ -86,24 +97,24 @@ pub(super) fn leave_word(data: &Path, tikv: Option<&TikvPlace>) -> anyhow::Resul
 /// # Errors
 /// They contradict each other, or the word cannot be read.
 pub(crate) fn follow(data: &Path, told: StorePlace) -> anyhow::Result<StorePlace> {
-    let path = data.join(WORD);
-    let text = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(told),
-        text => text.with_context(|| format!("cannot read {}", path.display()))?,
-    };
-    let word = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", path.display()))?;
-    match (word, told) {
-        (Word::Tikv(tikv), StorePlace::Embedded) => {
-            tracing::info!(to = %tikv, "the state was moved; add --store tikv and where it is to the flags");
+    let Some(word) = Word::read(data)? else { return Ok(told) };
+    let is_of_before = matches!(&told, StorePlace::Tikv { place, .. } if word.left.contains(&place.prefix));
+    match (word.state, told) {
+        (State::Tikv(tikv), told) if is_there(&tikv, &told) => Ok(told),
+        (State::Tikv(tikv), told) if is_of_before || !told.is_shared() => {
+            tracing::info!(to = %tikv, "the state was moved; let the --store flags say where it is");
             set_aside(data)?;
             Ok(StorePlace::Tikv { place: tikv.place(), peer_port: tikv.peer_port })
         }
-        (Word::Tikv(tikv), told @ StorePlace::Tikv { .. }) if is_there(&tikv, &told) => Ok(told),
-        (Word::Tikv(tikv), _) => {
+        (State::Tikv(tikv), _) => {
             bail!("the state was moved to {tikv}, and the flags name another: make them say the same")
         }
-        (Word::Embedded, StorePlace::Embedded) => Ok(StorePlace::Embedded),
-        (Word::Embedded, StorePlace::Tikv { .. }) => bail!(
+        (State::Embedded(_), StorePlace::Embedded) => Ok(StorePlace::Embedded),
+        (State::Embedded(Intent { from, .. }), _) if is_of_before => {
+            tracing::info!(%from, "the state was moved into the data directory; take the --store flags away");
+            Ok(StorePlace::Embedded)
+        }
+        (State::Embedded(_), StorePlace::Tikv { .. }) => bail!(
             "the state was moved into the data directory {}: leave the flags --store… out, or move it again",
             data.display()
         ),
@@ -112,7 +123,7 @@ pub(crate) fn follow(data: &Path, told: StorePlace) -> anyhow::Result<StorePlace
 
 /// Whether a move took the state of a data directory elsewhere.
 pub(crate) fn was_moved(data: &Path) -> bool {
-    data.join(WORD).exists()
+    data.join(word::WORD).exists()
 }
 
 fn is_there(tikv: &TikvPlace, told: &StorePlace) -> bool {
@@ -155,15 +166,24 @@ mod tests {
         assert_eq!(follow(embedded()).unwrap(), "Embedded");
         std::fs::create_dir(data.join("store")).unwrap();
         std::fs::write(data.join("store/acknowledged"), "").unwrap();
-        leave_word(data, Some(&tikv("m/"))).unwrap();
+        word::leave(data, &State::Tikv(tikv("m/"))).unwrap();
         assert!(follow(embedded()).unwrap().contains("prefix: \"m/\""));
         assert!(data.join("store.moved-1/acknowledged").exists() && !data.join("store").exists());
         assert!(follow(told("m/")).unwrap().contains("peer_port: 7"), "flags win where they say the same");
         assert!(follow(told("other/")).unwrap_err().contains("the flags name another"));
-        leave_word(data, None).unwrap();
+        let intent = Intent { from: tikv("m/"), token: "00".repeat(16) };
+        word::leave(data, &State::Embedded(intent)).unwrap();
         assert_eq!(follow(embedded()).unwrap(), "Embedded");
-        assert!(follow(told("m/")).unwrap_err().contains("into the data directory"));
-        std::fs::write(data.join(WORD), "{").unwrap();
+        assert_eq!(
+            follow(told("m/")).unwrap(),
+            "Embedded",
+            "the flags of before are good until they are changed"
+        );
+        assert!(follow(told("other/")).unwrap_err().contains("into the data directory"));
+        word::leave(data, &State::Tikv(tikv("n/"))).unwrap();
+        assert!(follow(told("m/")).unwrap().contains("prefix: \"n/\""), "they still are");
+        assert!(follow(told("other/")).unwrap_err().contains("the flags name another"));
+        std::fs::write(data.join(word::WORD), "{").unwrap();
         assert!(follow(embedded()).unwrap_err().contains("is damaged"));
     }
 }

@@ -96,7 +96,7 @@ fn go_type(value: &Tree<'_>) -> &'static str {
 }
 
 /// A value as Go's `%v` prints it.
-pub(super) fn in_go(value: &Tree<'_>) -> String {
+pub fn in_go(value: &Tree<'_>) -> String {
     match value {
         Tree::Null => "<nil>".to_owned(),
         Tree::String(text) => text.to_string(),

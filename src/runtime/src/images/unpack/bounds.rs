@@ -8,6 +8,10 @@ use crate::error::{At, Error, Result};
 
 /// Of the file system that layers are unpacked to, one part in so many stays free.
 const KEPT_FREE: u64 = 20;
+/// But of a large one no more bytes than these: other parts of the node get on with them.
+const MOST_BYTES_KEPT: u64 = 1 << 30;
+/// And as many inodes as ext4 makes for so many bytes.
+const MOST_INODES_KEPT: u64 = MOST_BYTES_KEPT / (16 << 10);
 
 /// What is left of the limits of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -21,17 +25,17 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// As much as leaves a twentieth of the file system of `path` free.
+    /// As much as leaves a twentieth of the file system of `path` free, or 1 GiB and 65,536 inodes where that is less.
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let system = statvfs(path).map_err(std::io::Error::from).at("look at", path)?;
-        let spare = |available: u64, all: u64| available.saturating_sub(all / KEPT_FREE);
-        let blocks = spare(system.blocks_available(), system.blocks());
+        let bytes = |blocks: u64| blocks.saturating_mul(system.fragment_size());
+        let room = spare(bytes(system.blocks_available()), bytes(system.blocks()), MOST_BYTES_KEPT);
         // Some file systems have as many inodes as they need and say that they have none.
         let entries = match system.files() {
             0 => u64::MAX,
-            all => spare(system.files_available(), all),
+            all => spare(system.files_available(), all, MOST_INODES_KEPT),
         };
-        Ok(Self::new(blocks.saturating_mul(system.fragment_size()), entries))
+        Ok(Self::new(room, entries))
     }
 
     pub(crate) fn new(bytes: u64, entries: u64) -> Self {
@@ -49,5 +53,23 @@ impl Bounds {
         self.entries = self.entries.checked_sub(1).ok_or_else(|| refused("files"))?;
         self.bytes = self.bytes.checked_sub(size).ok_or_else(|| refused("bytes"))?;
         Ok(())
+    }
+}
+
+/// What may be used of what is available.
+fn spare(available: u64, all: u64, most_kept: u64) -> u64 {
+    available.saturating_sub((all / KEPT_FREE).min(most_kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST_BYTES_KEPT, spare};
+
+    #[test]
+    fn a_twentieth_stays_free_and_of_a_large_disk_a_gibibyte() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(spare(7 * GIB, 252 * GIB, MOST_BYTES_KEPT), 6 * GIB);
+        assert_eq!(spare(7 * GIB, 10 * GIB, MOST_BYTES_KEPT), 7 * GIB - GIB / 2);
+        assert_eq!(spare(GIB / 2, 252 * GIB, MOST_BYTES_KEPT), 0);
     }
 }

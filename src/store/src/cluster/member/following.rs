@@ -2,7 +2,7 @@
 
 use super::{EPOCHS, Member, Role};
 use crate::EngineError;
-use crate::cluster::ledger::{self, Ledger, Owner, Tip};
+use crate::cluster::ledger::{self, Ledger, Owner, Standing, Tip};
 use crate::cluster::tail;
 use crate::cluster::watchdog::Step;
 use crate::engine::{Batch, Written};
@@ -45,12 +45,19 @@ impl Member {
         Ok(())
     }
 
-    pub(super) fn recognise(&mut self, Ledger { tip, owner }: Ledger) {
+    pub(super) fn recognise(&mut self, Ledger { tip, owner, departure }: Ledger) {
+        if let Some(departure) = departure {
+            return self.stand_back(departure);
+        }
+        let is_free = tip.standing == Standing::Released;
+        if is_free && matches!(*self.role.borrow(), Role::Sealed(_)) {
+            self.role.send_replace(Role::Alone);
+        }
         let Some(owner) = owner else { return };
         let is_own = owner.secret == self.identity.secret;
-        if is_own && self.attempted == Some(tip.epoch) && !tip.released {
+        if is_own && self.attempted == Some(tip.epoch) && !is_free {
             self.own(tip);
-        } else if !is_own && !tip.released {
+        } else if !is_own && !is_free {
             let role = Role::Follower(owner);
             self.role.send_if_modified(|old| std::mem::replace(old, role.clone()) != role);
         }
@@ -60,7 +67,7 @@ impl Member {
     pub(super) fn take_over(&mut self) -> Result<(), EngineError> {
         let seen = self.watchdog.seen();
         let epoch = seen.epoch + 1;
-        let tip = Tip { epoch, revision: seen.revision, beat: 0, released: false };
+        let tip = Tip { epoch, revision: seen.revision, beat: 0, standing: Standing::Held };
         // Whoever else waits for the owner's silence to end in its death tries in the same moment.
         let mut batch = Batch { is_contended: true, ..Batch::default() };
         batch.put(ledger::TIP_KEY, tip.encode());

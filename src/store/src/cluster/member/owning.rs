@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{DOUBT, Member, PAUSE, Role};
-use crate::cluster::ledger::{self, Ledger, Tip};
+use crate::cluster::ledger::{self, Ledger, Standing, Tip};
 use crate::cluster::resolve::{Pending, Verdict, verdict};
 use crate::cluster::watchdog::{BEAT, Link, Watchdog};
 use crate::engine::{Batch, Written};
@@ -16,11 +16,16 @@ impl Member {
     pub(super) fn step_down(&mut self, why: &str) {
         if let Some(tip) = self.tenure.take() {
             tracing::warn!(epoch = tip.epoch, why, "this server orders the store's writes no longer");
-            self.role.send_replace(Role::Alone);
-            self.watchdog = Watchdog::new(tip, self.now());
-            // As long as nobody else has taken over, the owner that is missed is this server itself.
-            self.watchdog.link(Link::Broken);
+            self.step_back_from(tip);
         }
+    }
+
+    /// Follows from here on.
+    pub(super) fn step_back_from(&mut self, tip: Tip) {
+        self.role.send_replace(Role::Alone);
+        self.watchdog = Watchdog::new(tip, self.now());
+        // As long as nobody else has taken over, the owner that is missed is this server itself.
+        self.watchdog.link(Link::Broken);
     }
 
     /// Commits requests in as many groups as their size demands.
@@ -105,7 +110,7 @@ impl Member {
     /// Looks for the batch, and rewrites the tip where that alone can tell.
     pub(super) fn inquire(&mut self, pending: Pending, fenced: &mut bool) -> Result<Verdict, EngineError> {
         let snapshot = self.shared.engine.snapshot();
-        let Ledger { tip: seen, owner } = ledger::read(&*snapshot)?;
+        let Ledger { tip: seen, owner, .. } = ledger::read(&*snapshot)?;
         if seen.epoch == pending.epoch && owner.is_some_and(|owner| owner.secret != self.identity.secret) {
             // The engine has let two servers begin one epoch. The other one's writes say nothing about this batch.
             self.step_down("another server has begun the same epoch");
@@ -165,7 +170,7 @@ impl Member {
     pub(super) fn release(&mut self) {
         let Some(tip) = self.tenure.take() else { return };
         let mut batch = Batch::default();
-        batch.put(ledger::TIP_KEY, Tip { released: true, ..tip }.encode());
+        batch.put(ledger::TIP_KEY, Tip { standing: Standing::Released, ..tip }.encode());
         if let Err(error) = self.shared.engine.write_if(&tip.condition(), batch) {
             tracing::warn!(%error, "the store's ownership could not be released; another server takes over in a while");
         }

@@ -1,31 +1,34 @@
-//! Examines fjall's newest journal before fjall does.
+//! The engine's journal: what was written and is not in the tables yet. Here it is examined before anything reads it; how
+//! it is written is in [`segments`].
 //!
 //! A crash may leave a torn batch at the journal's end: nobody was told of it, and it has to go. A damaged batch with
-//! more behind it is a different matter: what is behind was acknowledged. fjall cuts the journal at the first damage in
-//! either case (or, where the damage left the batch's framing whole, refuses to open in either case). So the batches are
-//! walked here first, the bytes behind a damage are searched for log records, and from those it is decided: every log
-//! record proves that everything before its own batch was durable.
+//! more behind it is a different matter: what is behind was acknowledged. So the batches are walked, the bytes behind a
+//! damage are searched for log records, and from those it is decided: every log record proves that everything before its
+//! own batch was durable. In a file that has a successor nothing may be damaged at all.
 //!
-//! Only a torn tail is cut off, after it was copied aside; a loss is reported with nothing changed. The walk knows
-//! fjall 3's journal layout (`fjall/src/journal/entry.rs`); a test writes with the real fjall to see that it still does.
+//! Only a torn tail is cut off, after it was copied aside; a loss is reported with nothing changed. The layout is that of
+//! fjall 3's own journals, in which earlier versions of this engine kept what they wrote; a test writes with the real
+//! fjall to see that it still is.
 
+use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::mark::Mark;
+use crate::engine::Change;
 use crate::record::{self, LogRecord, MAX_LOG_RECORD};
 use crate::{EngineError, OpenError, Revision};
 
-/// Looks at the newest journal below `directory`; a torn tail is copied to a file in `aside`. Gives the highest revision
-/// that is known of.
-///
-/// The journals before it were complete when it was begun: damage there shows as a hole in the log.
+/// Looks at the journal in `directory`; a torn tail is copied to a file in `aside`. Gives the highest revision that is
+/// known of.
 pub(crate) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Option<Revision>, OpenError> {
-    let Some(path) = newest_journal(directory).map_err(EngineError::new)? else {
-        return Ok(mark.read()?);
-    };
+    let mut files = numbered(directory).map_err(EngineError::new)?;
+    let Some((_, path)) = files.pop() else { return Ok(mark.read()?) };
+    for (_, finished) in &files {
+        examine_finished(finished)?;
+    }
     let intact = walk(&path).map_err(EngineError::new)?;
     let behind = search(&path, intact.end).map_err(EngineError::new)?;
     let marked = mark.read()?;
@@ -35,8 +38,7 @@ pub(crate) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Opt
     if let (Some(recovered), Some(acknowledged)) = (recovered, durable)
         && acknowledged > recovered
     {
-        let at = format!("its journal {} is damaged at byte {}", path.display(), intact.end);
-        return Err(OpenError::Lost { recovered, acknowledged, evidence: at });
+        return Err(OpenError::Lost { recovered, acknowledged, evidence: damaged_at(&path, intact.end) });
     }
     if let Some(proven) = behind.proven.filter(|proven| marked.is_none_or(|marked| marked < *proven)) {
         // What was found is remembered before its evidence is cut off.
@@ -49,34 +51,54 @@ pub(crate) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Opt
     Ok(intact.told.newest().max(durable))
 }
 
-/// Cuts off whatever is behind the whole batches, acknowledged or not. Gives the highest revision that is known of.
-pub(super) fn give_up(directory: &Path, aside: &Path) -> io::Result<Option<Revision>> {
-    let Some(path) = newest_journal(directory)? else { return Ok(None) };
-    let intact = walk(&path)?;
-    let behind = search(&path, intact.end)?;
-    if behind.end > 0 {
-        cut(&path, aside, intact.end, behind.end)?;
+/// A file with a successor was complete when that was begun.
+fn examine_finished(path: &Path) -> Result<(), OpenError> {
+    let intact = walk(path).map_err(EngineError::new)?;
+    let behind = search(path, intact.end).map_err(EngineError::new)?;
+    if behind.end == 0 {
+        return Ok(());
     }
-    Ok(intact.told.newest().max(behind.newest))
+    let evidence = damaged_at(path, intact.end);
+    Err(match (intact.told.newest(), behind.newest) {
+        (recovered, Some(acknowledged)) if recovered.is_none_or(|recovered| recovered < acknowledged) => {
+            OpenError::Lost { recovered: recovered.unwrap_or_default(), acknowledged, evidence }
+        }
+        _ => OpenError::Damaged(evidence),
+    })
 }
 
-/// The journal that is written to.
-fn newest_journal(directory: &Path) -> io::Result<Option<PathBuf>> {
+fn damaged_at(path: &Path, byte: u64) -> String {
+    format!("its journal {} is damaged at byte {byte}", path.display())
+}
+
+/// Cuts off whatever is behind the whole batches, acknowledged or not. Gives the highest revision that is known of.
+pub(super) fn give_up(directory: &Path, aside: &Path) -> io::Result<Option<Revision>> {
+    let mut known = None;
+    for (_, path) in numbered(directory)? {
+        let intact = walk(&path)?;
+        let behind = search(&path, intact.end)?;
+        if behind.end > 0 {
+            cut(&path, aside, intact.end, behind.end)?;
+        }
+        known = known.max(intact.told.newest()).max(behind.newest);
+    }
+    Ok(known)
+}
+
+/// The journal's files, oldest first; none where there is no directory.
+pub(super) fn numbered(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     let files = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         files => files?,
     };
-    let mut newest: Option<(u64, PathBuf)> = None;
+    let mut found = Vec::new();
     for file in files {
         let path = file?.path();
         let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse().ok());
-        if let Some(number) = number
-            && newest.as_ref().is_none_or(|(newest, _)| *newest < number)
-        {
-            newest = Some((number, path));
-        }
+        found.extend(number.map(|number| (number, path)));
     }
-    Ok(newest.map(|(_, path)| path))
+    found.sort();
+    Ok(found)
 }
 
 /// The part of a journal that consists of whole batches.
@@ -136,10 +158,54 @@ const ITEM: u8 = 2;
 const END: u8 = 3;
 const CLEAR: u8 = 4;
 const TRAILER: [u8; 4] = *b"FJL\x03";
+/// Kinds of items.
+const VALUE: u8 = 0;
+const TOMBSTONE: u8 = 1;
+
+/// Shows the changes of the whole batches that the bytes begin with. Gives where those end; nothing is copied.
+fn replay(bytes: &Bytes, mut apply: impl FnMut(Change)) -> u64 {
+    let mut left = &bytes[..];
+    let mut end = 0;
+    while let Ok(Some(_)) = read_batch(&mut left) {
+        let next = bytes.len() - left.len();
+        show(bytes, end..next, &mut apply);
+        end = next;
+    }
+    end as u64
+}
+
+/// Shows the changes of a batch that is whole.
+fn show(bytes: &Bytes, batch: std::ops::Range<usize>, apply: &mut impl FnMut(Change)) {
+    let mut at = batch.start + START_HEADER;
+    while bytes[at] == ITEM {
+        let header = &bytes[at..at + ITEM_HEADER];
+        let [key, value] = lengths(header);
+        let key_at = at + ITEM_HEADER;
+        let value_at = key_at + key;
+        let name = bytes.slice(key_at..value_at);
+        at = value_at + value;
+        apply(match header[1] {
+            VALUE => Change::Put(name, bytes.slice(value_at..at)),
+            _ => Change::Remove(name),
+        });
+    }
+}
+
+/// Tag, number of items, number of the batch.
+const START_HEADER: usize = 1 + 4 + 8;
+/// Tag, kind of value, compression, keyspace, lengths of the key and of the value, before and after compression.
+const ITEM_HEADER: usize = 3 + 8 + 2 + 4 + 4;
+
+/// The lengths of an item's key and value.
+fn lengths(header: &[u8]) -> [usize; 2] {
+    let key = u16::from_le_bytes([header[11], header[12]]);
+    let value = u32::from_le_bytes([header[17], header[18], header[19], header[20]]);
+    [usize::from(key), usize::try_from(value).unwrap_or(usize::MAX)]
+}
 
 /// Reads one batch and gives what it tells; `None` where no whole batch begins.
 fn read_batch(reader: &mut impl Read) -> io::Result<Option<Told>> {
-    let [tag, start @ ..] = take::<13>(reader)?;
+    let [tag, start @ ..] = take::<START_HEADER>(reader)?;
     if tag != START {
         return Ok(None);
     }
@@ -159,8 +225,6 @@ fn read_batch(reader: &mut impl Read) -> io::Result<Option<Told>> {
 
 /// Reads an item of a batch as it is in the file; gives where its value begins.
 fn read_item(reader: &mut impl Read, item: &mut Vec<u8>) -> io::Result<Option<usize>> {
-    /// Tag, kind of value, compression, keyspace, lengths of the key and of the value, before and after compression.
-    const HEADER: usize = 3 + 8 + 2 + 4 + 4;
     item.clear();
     let [tag] = take::<1>(reader)?;
     item.push(tag);
@@ -171,12 +235,11 @@ fn read_item(reader: &mut impl Read, item: &mut Vec<u8>) -> io::Result<Option<us
     if tag != ITEM {
         return Ok(None);
     }
-    item.extend(take::<{ HEADER - 1 }>(reader)?);
-    let key = u64::from(u16::from_le_bytes([item[11], item[12]]));
-    let value = u64::from(u32::from_le_bytes([item[17], item[18], item[19], item[20]]));
+    item.extend(take::<{ ITEM_HEADER - 1 }>(reader)?);
+    let [key, value] = lengths(item);
     // Not read in one go: a damaged length must not make us ask for gigabytes of memory.
-    let read = reader.take(key + value).read_to_end(item)?;
-    Ok((read as u64 == key + value).then_some(HEADER + usize::try_from(key).unwrap_or(usize::MAX)))
+    let read = reader.take((key + value) as u64).read_to_end(item)?;
+    Ok((read == key + value).then_some(ITEM_HEADER + key))
 }
 
 fn take<const N: usize>(reader: &mut impl Read) -> io::Result<[u8; N]> {
@@ -192,8 +255,8 @@ struct Behind {
     proven: Option<Revision>,
     /// The highest revision that is logged there, durable or not.
     newest: Option<Revision>,
-    /// Where the last byte that is not zero is followed by zeros only, counted from the whole batches' end: fjall makes
-    /// its journals long before it fills them.
+    /// Where the last byte that is not zero is followed by zeros only, counted from the whole batches' end: the journal
+    /// is prepared before it is filled.
     end: u64,
 }
 
@@ -239,7 +302,7 @@ fn cut(path: &Path, aside: &Path, from: u64, length: u64) -> io::Result<()> {
     journal.sync_all()
 }
 
-#[cfg(test)]
 pub(crate) mod encoding;
+pub(super) mod segments;
 #[cfg(test)]
 mod tests;

@@ -95,10 +95,10 @@ impl Client {
 
 /// What an operator is told whose PD does not answer: an address, a network or a certificate may be wrong.
 fn nobody_there(whom: &str, error: &EngineError) -> String {
-    let mut causes = vec![error.to_string()];
+    let mut causes = vec![without_place(&error.to_string())];
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        let text = error.to_string();
+        let text = without_place(&error.to_string());
         if causes.last() != Some(&text) {
             causes.push(text);
         }
@@ -109,6 +109,15 @@ fn nobody_there(whom: &str, error: &EngineError) -> String {
          and are the authority, certificate and key those of that cluster?",
         causes.join(": ")
     )
+}
+
+/// The client begins some of its texts with where in its sources they are from.
+fn without_place(text: &str) -> String {
+    let told = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("]: "))
+        .filter(|(place, _)| place.contains(".rs:"));
+    told.map_or(text, |(_, text)| text).to_owned()
 }
 
 async fn write_if(

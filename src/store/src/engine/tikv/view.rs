@@ -27,6 +27,15 @@ impl View {
         self.at.clone().map_err(EngineError::new)
     }
 
+    /// The first key there is from one on.
+    pub(super) fn first_key(&self, from: Vec<u8>) -> Result<Option<Vec<u8>>, EngineError> {
+        let (at, from) = (self.at()?, self.prefix.add(&from));
+        self.client.call(move |client| async move {
+            let mut keys = client.snapshot(at, options()).scan_keys(from.., 1).await?;
+            Ok(keys.next().map(Vec::from))
+        })
+    }
+
     fn page(&self, from: Vec<u8>, to: Vec<u8>) -> Result<VecDeque<(Bytes, Bytes)>, EngineError> {
         let (at, prefix) = (self.at()?, self.prefix.clone());
         // A transaction of its own for each page: it remembers everything that it ever read.

@@ -1,8 +1,8 @@
 //! Affinity to nodes and to other pods (upstream: `validateAffinity`).
 
 use k8s_openapi::api::core::v1::{
-    Affinity, NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm, PodSpec,
-    WeightedPodAffinityTerm,
+    Affinity, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, PodAffinityTerm,
+    PodSpec, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use machinery::field::{Error, ErrorList, Path};
@@ -41,13 +41,7 @@ pub(super) fn validate(affinity: &Affinity, allowed: &Allowed, path: &Path) -> E
 fn validate_node_affinity(affinity: &NodeAffinity, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
     if let Some(required) = &affinity.required_during_scheduling_ignored_during_execution {
-        let path = path.child(REQUIRED).child("nodeSelectorTerms");
-        if required.node_selector_terms.is_empty() {
-            errors.push(Error::required(&path, "must have at least one node selector term"));
-        }
-        for (index, term) in required.node_selector_terms.iter().enumerate() {
-            errors.extend(validate_node_term(term, !allowed.node_values, &path.index(index)));
-        }
+        errors.extend(validate_node_selector(required, !allowed.node_values, &path.child(REQUIRED)));
     }
     let path = path.child(PREFERRED);
     let preferred = affinity.preferred_during_scheduling_ignored_during_execution.iter().flatten();
@@ -55,6 +49,19 @@ fn validate_node_affinity(affinity: &NodeAffinity, allowed: &Allowed, path: &Pat
         let path = path.index(index);
         errors.extend(validate_weight(term.weight, &path));
         errors.extend(validate_node_term(&term.preference, false, &path.child("preference")));
+    }
+    errors
+}
+
+/// Errors of a choice of nodes; `strict`: whether values must be usable as label values.
+pub(crate) fn validate_node_selector(selector: &NodeSelector, strict: bool, path: &Path) -> ErrorList {
+    let path = path.child("nodeSelectorTerms");
+    let mut errors = ErrorList::new();
+    if selector.node_selector_terms.is_empty() {
+        errors.push(Error::required(&path, "must have at least one node selector term"));
+    }
+    for (index, term) in selector.node_selector_terms.iter().enumerate() {
+        errors.extend(validate_node_term(term, strict, &path.index(index)));
     }
     errors
 }

@@ -8,7 +8,7 @@ use machinery::field::{Error, ErrorList, Path};
 use super::{Allowed, tolerations};
 use crate::checks::{self, text};
 
-const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(in super::super) const MIRROR: &str = "kubernetes.io/config.mirror";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";

@@ -4,9 +4,7 @@
 use k8s_openapi::api::core::v1::{
     PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate, TypedLocalObjectReference, TypedObjectReference,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use machinery::field::{Error, ErrorList, Path};
-use machinery::meta;
 use machinery::quantity::Quantity;
 
 use crate::checks::{self, text};
@@ -17,34 +15,9 @@ const ALONE: &str = "ReadWriteOncePod";
 
 /// Errors of a template at `path`.
 pub(super) fn validate(template: &PersistentVolumeClaimTemplate, path: &Path) -> ErrorList {
-    let mut errors =
-        validate_metadata(&template.metadata.clone().unwrap_or_default(), &path.child("metadata"));
+    let metadata = template.metadata.clone().unwrap_or_default();
+    let mut errors = checks::template_metadata(&metadata, &path.child("metadata"));
     errors.extend(validate_spec(&template.spec, &path.child("spec")));
-    errors
-}
-
-/// The claim takes over labels and annotations, and nothing else.
-fn validate_metadata(metadata: &ObjectMeta, path: &Path) -> ErrorList {
-    let mut errors = meta::validate_annotations(metadata.annotations.as_ref(), &path.child("annotations"));
-    errors.extend(meta::validate_labels(metadata.labels.as_ref(), &path.child("labels")));
-    let has = |value: &Option<String>| !text(value).is_empty();
-    let unfit = [
-        ("name", has(&metadata.name)),
-        ("generateName", has(&metadata.generate_name)),
-        ("namespace", has(&metadata.namespace)),
-        ("selfLink", has(&metadata.self_link)),
-        ("uID", has(&metadata.uid)),
-        ("resourceVersion", has(&metadata.resource_version)),
-        ("generation", metadata.generation.unwrap_or_default() != 0),
-        ("creationTimestamp", metadata.creation_timestamp.is_some()),
-        ("deletionTimestamp", metadata.deletion_timestamp.is_some()),
-        ("deletionGracePeriodSeconds", metadata.deletion_grace_period_seconds.is_some()),
-        ("ownerReferences", metadata.owner_references.is_some()),
-        ("finalizers", metadata.finalizers.is_some()),
-        ("managedFields", metadata.managed_fields.is_some()),
-    ];
-    let unfit = unfit.into_iter().filter(|(_, is_set)| *is_set);
-    errors.extend(unfit.map(|(name, _)| Error::forbidden(&path.child(name), "cannot be set")));
     errors
 }
 

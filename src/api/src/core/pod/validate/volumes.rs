@@ -75,7 +75,7 @@ fn created_claims(volumes: &[Volume], of: Of<'_>) -> BTreeSet<String> {
 /// The first source counts; each further one is an error.
 fn validate_source(volume: &Volume, of: Of<'_>, allowed: &Allowed, path: &Path) -> ErrorList {
     let mut given = sources(volume).into_iter();
-    let Some((_, source)) = given.next() else {
+    let Some((first, source)) = given.next() else {
         return vec![Error::required(path, "must specify a volume type")];
     };
     let mut errors = match source {
@@ -95,9 +95,22 @@ fn validate_source(volume: &Volume, of: Of<'_>, allowed: &Allowed, path: &Path) 
         Source::Image(source) => validate_image(source, of, &path.child("image")),
         Source::Other(check) => check(path),
     };
-    let detail = "may not specify more than 1 volume type";
-    errors.extend(given.map(|(name, _)| Error::forbidden(&path.child(name), detail)));
+    let long_target = |name: &str| long_iscsi_target(volume, path).filter(|_| name == "iscsi");
+    errors.extend(long_target(first));
+    for (name, _) in given {
+        errors.push(Error::forbidden(&path.child(name), "may not specify more than 1 volume type"));
+        errors.extend(long_target(name));
+    }
     errors
+}
+
+/// With a name of its own for the initiator, the volume's name and the portal go into one name that is limited.
+fn long_iscsi_target(volume: &Volume, path: &Path) -> Option<Error> {
+    const MAX: usize = 64;
+    let iscsi = volume.iscsi.as_ref().filter(|iscsi| iscsi.initiator_name.is_some())?;
+    let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if iscsi.initiatorName is specified.";
+    let is_long = volume.name.len() + 1 + iscsi.target_portal.len() > MAX;
+    is_long.then(|| Error::invalid(&path.child("name"), volume.name.as_str(), detail))
 }
 
 fn validate_host_path(source: &HostPathVolumeSource, path: &Path) -> ErrorList {

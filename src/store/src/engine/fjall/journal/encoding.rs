@@ -1,40 +1,48 @@
-//! A batch as fjall writes it into its journal, for simulated disks; a test compares it with what fjall wrote.
+//! A batch as bytes: what the journal appends, and what a simulated disk holds.
+//!
+//! The layout is that of fjall 3's own journal (`fjall/src/journal/entry.rs`), so that one reader understands both.
 
 use super::{END, ITEM, START, TRAILER};
 use crate::engine::Change;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// The bytes of a batch. `number` is fjall's own of the batch, `keyspace` the one that it changes.
+/// The bytes of a batch. `number` is the journal's own of the batch, `keyspace` the one that it changes.
+#[cfg(test)]
 pub(crate) fn encode(changes: &[Change], number: u64, keyspace: u64) -> Vec<u8> {
-    let mut bytes = vec![START];
-    bytes.extend(u32::try_from(changes.len()).unwrap().to_le_bytes());
-    bytes.extend(number.to_le_bytes());
-    let mut checksum = Xxh3::new();
-    for change in changes {
-        let item = encode_item(change, keyspace);
-        checksum.update(&item);
-        bytes.extend(item);
-    }
-    bytes.push(END);
-    bytes.extend(checksum.digest().to_le_bytes());
-    bytes.extend(TRAILER);
+    let mut bytes = Vec::new();
+    append(changes, number, keyspace, &mut bytes);
     bytes
 }
 
-fn encode_item(change: &Change, keyspace: u64) -> Vec<u8> {
-    const VALUE: u8 = 0;
-    const TOMBSTONE: u8 = 1;
+/// As [`encode`], behind what is in `bytes` already.
+pub(super) fn append(changes: &[Change], number: u64, keyspace: u64, bytes: &mut Vec<u8>) {
+    let count = u32::try_from(changes.len()).expect("a batch has far fewer changes");
+    bytes.push(START);
+    bytes.extend_from_slice(&count.to_le_bytes());
+    bytes.extend_from_slice(&number.to_le_bytes());
+    let items = bytes.len();
+    for change in changes {
+        append_item(change, keyspace, bytes);
+    }
+    let checksum = xxh3_64(&bytes[items..]);
+    bytes.push(END);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes.extend_from_slice(&TRAILER);
+}
+
+fn append_item(change: &Change, keyspace: u64, bytes: &mut Vec<u8>) {
     const UNCOMPRESSED: u8 = 0;
     let (kind, key, value): (u8, &[u8], &[u8]) = match change {
-        Change::Put(key, value) => (VALUE, key, value),
-        Change::Remove(key) => (TOMBSTONE, key, &[]),
+        Change::Put(key, value) => (super::VALUE, key, value),
+        Change::Remove(key) => (super::TOMBSTONE, key, &[]),
     };
-    let mut item = vec![ITEM, kind, UNCOMPRESSED];
-    item.extend(keyspace.to_le_bytes());
-    item.extend(u16::try_from(key.len()).unwrap().to_le_bytes());
-    let length = u32::try_from(value.len()).unwrap().to_le_bytes();
-    item.extend([length, length].concat());
-    item.extend_from_slice(key);
-    item.extend_from_slice(value);
-    item
+    bytes.extend_from_slice(&[ITEM, kind, UNCOMPRESSED]);
+    bytes.extend_from_slice(&keyspace.to_le_bytes());
+    let length = u16::try_from(key.len()).expect("keys are at most MAX_KEY long, and a few bytes");
+    bytes.extend_from_slice(&length.to_le_bytes());
+    let length = u32::try_from(value.len()).expect("values are at most megabytes long").to_le_bytes();
+    bytes.extend_from_slice(&length);
+    bytes.extend_from_slice(&length);
+    bytes.extend_from_slice(key);
+    bytes.extend_from_slice(value);
 }

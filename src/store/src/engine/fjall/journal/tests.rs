@@ -24,7 +24,7 @@ fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
             batch.commit().unwrap();
         }
     }
-    let path = newest_journal(directory.path()).unwrap().unwrap();
+    let (_, path) = numbered(directory.path()).unwrap().pop().unwrap();
     let intact = walk(&path).unwrap();
     assert_eq!(intact.told.logged, Some(29));
     let written = std::fs::read(&path).unwrap();
@@ -54,7 +54,7 @@ fn evidence_across_the_steps_of_a_search_is_found() {
 fn a_batch_is_encoded_as_fjall_writes_it() {
     let directory = tempfile::tempdir().unwrap();
     let (database, keyspace) = open(directory.path());
-    let path = newest_journal(directory.path()).unwrap().unwrap();
+    let (_, path) = numbered(directory.path()).unwrap().pop().unwrap();
     let before = walk(&path).unwrap().end as usize;
     let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
     batch.insert(&keyspace, "a", "value");

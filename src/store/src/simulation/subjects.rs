@@ -1,0 +1,76 @@
+//! What the simulation of the embedded store is about: keys, ranges and values, few enough to meet each other, and how they
+//! and what was said of them look to the judge.
+
+use bytes::Bytes;
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::task::{Context, Poll, Waker};
+use testing::history::{Change, Said};
+
+use super::{Answer, VALUE_LIMIT};
+use crate::{CommitError, Committed, Event, EventKind, Key, Range, Value};
+
+pub(super) fn covers(range: &Range) -> impl Fn(&str) -> bool {
+    |key| range.contains(&Key::parse(key).unwrap())
+}
+
+pub(super) fn everything() -> [Range; 2] {
+    [Range::resource("", "things"), Range::resource("g", "others")]
+}
+
+pub(super) fn key(random: &mut StdRng) -> Key {
+    let (group, resource) = [("", "things"), ("g", "others")][random.random_range(0..2)];
+    let namespace = ["", "n"][random.random_range(0..2)];
+    Key::new(group, resource, namespace, &format!("k{}", random.random_range(0..3)))
+}
+
+pub(super) fn range(random: &mut StdRng) -> Range {
+    let key = key(random);
+    match random.random_range(0..3) {
+        0 => Range::key(&key),
+        1 => Range::namespace(key.group(), key.resource(), key.namespace()),
+        _ => Range::resource(key.group(), key.resource()),
+    }
+}
+
+/// Tells which write it is of; of any size, too large ones included; with a hole for the revision or without.
+pub(super) fn value(write: u64, random: &mut StdRng) -> Value {
+    let longest = if random.random_bool(0.1) { VALUE_LIMIT + 50 } else { 900 };
+    let mut bytes = write.to_be_bytes().to_vec();
+    bytes.resize(random.random_range(8..longest), 0x55);
+    if random.random_bool(0.5) {
+        Value::whole(bytes.into())
+    } else {
+        Value::new(bytes.into(), Bytes::from_static(b"}"))
+    }
+}
+
+pub(super) fn identity(bytes: &[u8]) -> u64 {
+    u64::from_be_bytes(*bytes.first_chunk().unwrap())
+}
+
+pub(super) fn change(event: &Event) -> Change {
+    Change {
+        revision: event.entry.revision,
+        key: event.entry.key.as_str().to_owned(),
+        write: identity(&event.entry.bytes),
+        deletes: event.kind == EventKind::Deleted,
+    }
+}
+
+pub(super) fn said(outcome: &Result<Committed, CommitError>) -> Said {
+    match outcome {
+        Ok(committed) => Said::Done(committed.entry.revision),
+        Err(CommitError::Exists(met) | CommitError::Conflict(met)) => Said::Refused(Some(met.revision)),
+        Err(CommitError::Missing) => Said::Refused(None),
+        Err(CommitError::Unknown(_)) => Said::Unknown,
+        Err(_) => Said::NotDone,
+    }
+}
+
+pub(super) fn poll(answer: &mut Answer) -> Option<Result<Committed, CommitError>> {
+    match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    }
+}
