@@ -1,5 +1,6 @@
 //! Components that run alone serve health pages, metrics and their configuration, to those who may see them.
 
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
 
@@ -99,4 +100,18 @@ fn components_show_their_health_to_everybody_and_their_metrics_to_those_who_may_
     let bearer = format!("Authorization: Bearer {}", cluster.ok(&["create", "token", "reader"]).trim());
     scheduler.check("/metrics", &["-H", &bearer], "200", "scheduler_pending_pods");
     scheduler.check("/configz", &["-H", &bearer], "403", "system:serviceaccount:default:reader");
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_keep_others_out_for_long() {
+    let cluster = Cluster::apiserver();
+    let _scheduler = start(&cluster, "scheduler", "scheduler.kubeconfig");
+    let scheduler = Asked { cluster: &cluster, port: 10259 };
+    let answered = || both(&scheduler.ask("/livez", &[])).ends_with("ok\n200").then_some(());
+    eventually("the scheduler is there", answered);
+    // More than are served at a time.
+    let connect = || (0..200).map(|_| TcpStream::connect(("127.0.0.1", 10259)).unwrap());
+    let silent: Vec<TcpStream> = cluster.host.run(move || connect().collect()).join().unwrap();
+    eventually("somebody else is answered", answered);
+    drop(silent);
 }

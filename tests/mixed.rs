@@ -8,7 +8,7 @@ mod at_stock;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -30,17 +30,26 @@ impl Component {
         Self { process: command.spawn().unwrap(), log }
     }
 
-    /// Asks it to end and waits until it has.
-    fn stop(&mut self) {
+    /// Asks it to end and waits until it has; says how it ended.
+    fn stop(&mut self) -> ExitStatus {
         kill(Pid::from_raw(self.process.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
-        self.process.wait().unwrap();
+        self.process.wait().unwrap()
     }
 
-    /// What a stock component logged as errors and did not get over by itself would show here.
-    fn errors(&self) -> Vec<String> {
+    /// Fails if it logged an error in which none of the expected texts is.
+    fn logged_no_errors_but(&self, expected: &[&str]) {
         let log = fs::read_to_string(&self.log).unwrap();
-        log.lines().filter(|line| line.starts_with('E') || line.starts_with('F')).map(str::to_owned).collect()
+        assert!(!log.is_empty(), "{} is empty", self.log.display());
+        let is_expected = |line: &str| expected.iter().any(|text| line.contains(text));
+        let errors = log.lines().filter(|line| is_error(line) && !is_expected(line));
+        assert_eq!(errors.collect::<Vec<_>>(), Vec::<&str>::new(), "{}", self.log.display());
     }
+}
+
+/// Whether a line of a log is an error: klog's begin with the level and the date, ours with a time and the level.
+fn is_error(line: &str) -> bool {
+    let is_klog = line.starts_with(['E', 'F']) && line[1..].starts_with(|c: char| c.is_ascii_digit());
+    is_klog || line.starts_with("panic: ") || line.split_whitespace().nth(1) == Some("ERROR")
 }
 
 impl Drop for Component {

@@ -135,7 +135,7 @@ impl Site {
         found.extend(of_lines(&lines("ip", &["-o", "link"]), &of_instances("cx", 8)));
         found.extend(of_lines(&lines("nft", &["list", "tables"]), &of_instances("coxswain-", 8)));
         let cgroups = lines("find", &["/sys/fs/cgroup", "-name", "coxswain-*"]);
-        found.extend(of_lines(&cgroups, &of_instances("coxswain-", 8)));
+        found.extend(of_lines(&cgroups, &[format!("coxswain-cluster-{}", digest(state, 6))]));
         found.extend(self.state.exists().then(|| format!("directory {state}")));
         found
     }

@@ -43,7 +43,9 @@ impl Kubectl for StockApi {
 
 impl Drop for StockApi {
     fn drop(&mut self) {
-        self.programs.stop();
+        let ended = self.programs.stop();
+        // 1 is what the script ends with when one of the programs has ended by itself.
+        assert!(ended.code() != Some(1) || std::thread::panicking(), "{ended}");
         fs::remove_dir_all(self.directory.parent().unwrap()).ok();
     }
 }
@@ -57,7 +59,7 @@ fn our_scheduler_and_controllers_work_at_stock_kube_apiserver() {
         |name: &str, arguments: &[&str]| Component::start(&api.host, &binary(), arguments, logs.join(name));
     let file = |name: &str| text(&api.file(name)).to_owned();
     let (authority, key) = (file("ca.crt"), file("ca.key"));
-    let _controllers = start(
+    let mut controllers = start(
         "controllers.log",
         &[
             "controller-manager",
@@ -78,7 +80,7 @@ fn our_scheduler_and_controllers_work_at_stock_kube_apiserver() {
             "1h",
         ],
     );
-    let _scheduler = start("scheduler.log", &["scheduler", "--kubeconfig", &file("scheduler.kubeconfig")]);
+    let mut scheduler = start("scheduler.log", &["scheduler", "--kubeconfig", &file("scheduler.kubeconfig")]);
 
     // A node that the test plays.
     api.apply("apiVersion: v1\nkind: Node\nmetadata: {name: played}\n");
@@ -113,8 +115,9 @@ fn our_scheduler_and_controllers_work_at_stock_kube_apiserver() {
         assert!(!lease_holder(&api, component).is_empty(), "{component} leads");
     }
     remove_all(&api);
-    for log in ["controllers.log", "scheduler.log"] {
-        println!("{log}:\n{}", fs::read_to_string(logs.join(log)).unwrap());
+    for component in [&mut controllers, &mut scheduler] {
+        assert!(component.stop().success());
+        component.logged_no_errors_but(&[]);
     }
     let described = both(&api.command().args(["get", "events", "-A"]).output().unwrap());
     assert!(described.contains("LeaderElection"), "{described}");

@@ -67,7 +67,7 @@ func judgeStored(q question, gvk schema.GroupVersionKind, kind kind, obj runtime
 
 func judgeStrategy(q question, gvk schema.GroupVersionKind, kind kind, obj runtime.Object) answer {
 	if q.Ask == "create" {
-		initialise(obj)
+		initialise(kind, obj)
 		return outcome(gvk, obj, func(ctx context.Context, obj runtime.Object) error {
 			if kind.begin != nil {
 				if err := kind.begin(obj, nil); err != nil {
@@ -118,21 +118,25 @@ func decoded(gvk schema.GroupVersionKind, body []byte) (runtime.Object, error) {
 }
 
 // initialise does what the generic store does before the strategy is asked.
-func initialise(obj runtime.Object) {
+func initialise(kind kind, obj runtime.Object) {
 	m := accessor(obj)
 	rest.WipeObjectMetaSystemFields(m)
 	m.SetUID(uid)
 	m.SetCreationTimestamp(created)
 	m.SetResourceVersion("")
 	if base := m.GetGenerateName(); base != "" && m.GetName() == "" {
-		m.SetName(base[:min(len(base), 63-len(suffix))] + suffix)
+		name := base[:min(len(base), 63-len(suffix))] + suffix
+		if kind.strategy.GenerateName(base) == base {
+			name = base // the kind's names get no suffix
+		}
+		m.SetName(name)
 	}
 }
 
 // store makes of a decoded object one that has been created, whether it is valid or not, with the status it came with.
 func store(gvk schema.GroupVersionKind, kind kind, obj runtime.Object) {
 	status := statusField(obj.DeepCopyObject())
-	initialise(obj)
+	initialise(kind, obj)
 	if kind.begin != nil {
 		_ = kind.begin(obj, nil) // whether it is valid or not
 	}

@@ -140,6 +140,11 @@ impl Descriptor {
         self.hooks.set_defaults(object);
     }
 
+    /// The name of an object that asks for one which begins with `base`.
+    pub fn generate_name(&self, base: &str) -> String {
+        self.hooks.generate_name(base)
+    }
+
     /// Warnings about a new object, valid or not, as it is before preparation.
     pub fn preparation_warnings(&self, object: &Object) -> Vec<String> {
         self.hooks.preparation_warnings(object)

@@ -12,6 +12,7 @@ use k8s_openapi::jiff::Timestamp;
 use machinery::field::ErrorList;
 use machinery::gvk::GroupVersionKind;
 use machinery::json::{self, Tree};
+use machinery::meta;
 use machinery::table::{Column, RowCondition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -145,6 +146,11 @@ pub trait Kind:
     /// Messages about a name (with `prefix`: about a `generateName`).
     fn validate_name(name: &str, prefix: bool) -> Vec<String> {
         crate::names::subdomain(name, prefix)
+    }
+
+    /// The name of an object that asks for one which begins with `base`.
+    fn generate_name(base: &str) -> String {
+        meta::generate_name(base)
     }
 
     /// Reads what a client sent. A kind overrides this where its type cannot tell apart what upstream does.

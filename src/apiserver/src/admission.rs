@@ -7,7 +7,6 @@ mod certificate_approval;
 mod certificate_signing;
 mod certificate_subject_restriction;
 mod default_toleration_seconds;
-mod device_access;
 mod namespace_lifecycle;
 mod node_restriction;
 mod owner_references;
@@ -26,6 +25,7 @@ use machinery::gvk::GroupResource;
 
 use crate::call::Call;
 use crate::rbac::escalation::Escalation;
+use crate::special::device_access::DeviceAccess;
 use crate::special::service_addresses::ServiceAddresses;
 use crate::write::{Draft, Intent};
 
@@ -111,7 +111,7 @@ pub(crate) fn plugins() -> Vec<Box<dyn Plugin>> {
         Box::new(certificate_approval::CertificateApproval),
         Box::new(certificate_signing::CertificateSigning),
         Box::new(certificate_subject_restriction::CertificateSubjectRestriction),
-        Box::new(device_access::DeviceAccess),
+        Box::new(DeviceAccess),
         Box::new(ServiceAddresses),
         Box::new(Escalation),
     ]

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use api::{Kind, Object};
 use futures::future::try_join_all;
@@ -25,7 +25,7 @@ use crate::chain::request_info::RequestInfo;
 use crate::query::Query;
 use crate::rbac::{aggregated, reconcile};
 use crate::server::Server;
-use crate::special::service_addresses::Addresses;
+use crate::special::service_addresses::{Addresses, PATIENCE};
 use crate::user::{MASTERS, User};
 use crate::verbs::options::{FieldValidation, WriteOptions};
 use crate::write::{Intent, Source, View, write};
@@ -37,6 +37,8 @@ const PORT: i32 = 443;
 const NAME: &str = "kubernetes";
 /// How often it is seen to that all is still there: upstream's for the service; it looks for the namespaces each minute.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// After which time the start looks again whether the service's address is free.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Writes what is missing and starts what keeps it true.
 pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Error> {
@@ -49,7 +51,7 @@ pub(crate) async fn run(server: &Arc<Server>) -> Result<(), Error> {
             Ok(())
         },
         async {
-            kubernetes(server, true).await?;
+            kubernetes_in_the_end(server).await?;
             range(server).await?;
             server.health.service.store(true, Ordering::Release);
             Ok(())
@@ -126,6 +128,24 @@ async fn kubernetes(server: &Arc<Server>, starts: bool) -> Result<(), Error> {
     Ok(())
 }
 
+/// The service, at the start. Its address is refused for as long as another server that starts, too, has reserved it and not
+/// stored the service yet; what one that died then has reserved is given up in the end.
+async fn kubernetes_in_the_end(server: &Arc<Server>) -> Result<(), Error> {
+    let start = Instant::now();
+    loop {
+        match kubernetes(server, true).await {
+            Err(Error::Bootstrap { cause, .. })
+                if cause.reason() == "Invalid" && start.elapsed() < PATIENCE + INTERVAL =>
+            {
+                tracing::info!(%cause, "the service of the API is not there yet, will be tried again");
+                server.addresses.repair().await;
+                sleep(AGAIN).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// The range of service addresses, and that it is ready (upstream: `pkg/controlplane/controller/defaultservicecidr`). A range
 /// that is there and differs is left as it is; addresses are taken from the one that the server was started with.
 async fn range(server: &Arc<Server>) -> Result<(), Error> {
@@ -144,7 +164,7 @@ async fn range(server: &Arc<Server>) -> Result<(), Error> {
     if !is_unready {
         return Ok(());
     }
-    let changed = change_status::<ServiceCIDR>(server, NAME, |range| {
+    let changed = change::<ServiceCIDR>(server, View::Status, "", NAME, |range| {
         if lacks_readiness(range, &cidrs) {
             let conditions = range.status.get_or_insert_default().conditions.get_or_insert_default();
             conditions.push(ready());
@@ -230,7 +250,7 @@ pub(crate) async fn ensure<T: Kind>(
     if !repair(typed, &wanted) {
         return Ok(());
     }
-    change::<T>(server, &namespace, &name, |present| {
+    change::<T>(server, View::Main, &namespace, &name, |present| {
         repair(present, &wanted);
     })
     .await
@@ -242,9 +262,10 @@ pub(crate) fn failed(object: &str, cause: Status) -> Error {
     Error::Bootstrap { object: object.to_owned(), cause }
 }
 
-/// Changes an object that is there.
+/// Changes a part of an object that is there.
 pub(crate) async fn change<T: Kind>(
     server: &Arc<Server>,
+    view: View,
     namespace: &str,
     name: &str,
     change: impl Fn(&mut T) + Send + Sync,
@@ -254,21 +275,7 @@ pub(crate) async fn change<T: Kind>(
         change(object.downcast_mut::<T>().expect("stored under the kind's own resource"));
         Ok(())
     }));
-    own(server, &kind, namespace, name, source, View::Main).await
-}
-
-/// Changes the status of an object that is there and in no namespace.
-async fn change_status<T: Kind>(
-    server: &Arc<Server>,
-    name: &str,
-    change: impl Fn(&mut T) + Send + Sync,
-) -> Result<(), Status> {
-    let kind = server.registry.of::<T>().clone();
-    let source = Source::Change(Box::new(move |object| {
-        change(object.downcast_mut::<T>().expect("stored under the kind's own resource"));
-        Ok(())
-    }));
-    own(server, &kind, "", name, source, View::Status).await
+    own(server, &kind, namespace, name, source, view).await
 }
 
 /// A write of the server's own.

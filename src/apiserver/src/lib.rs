@@ -51,9 +51,10 @@ pub use encryption::{Encryption, EncryptionError};
 pub use in_process::InProcess;
 pub use k8s_openapi::apimachinery::pkg::version::Info as VersionInfo;
 pub use operations::{Operation, Operations};
+pub use serve::http_builder;
 pub use serve::peer::{Peer, PeerVerifier};
 pub use tls::{AnyServer, server_config};
-pub use user::User;
+pub use user::{MASTERS, User};
 
 use server::Server;
 

@@ -83,14 +83,16 @@ async fn connection(
         request.extensions_mut().insert(peer.clone());
         async move { Ok::<_, Infallible>(chain::handle(server, request).await) }
     });
-    let builder = builder();
+    let builder = http_builder();
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended with an error");
     }
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
+/// How HTTP is spoken with clients: how long they may take for the head of a request (and, with HTTP/1.1, for the next one),
+/// how many requests may run at a time on one connection, and when a connection whose client is gone ends.
+pub fn http_builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(32));
     builder

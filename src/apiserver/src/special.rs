@@ -4,7 +4,9 @@
 //! few kinds need in the plain paths (a namespace's own finalizers) is asked for at the end of this file.
 
 mod binding;
+mod command;
 mod conditions;
+pub(crate) mod device_access;
 mod eviction;
 mod exec;
 mod finalize;

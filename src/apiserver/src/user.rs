@@ -9,7 +9,7 @@ pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
 /// The user that a request without credentials is.
 pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// The group that may do everything, whatever RBAC says.
-pub(crate) const MASTERS: &str = "system:masters";
+pub const MASTERS: &str = "system:masters";
 const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
 
 /// An authenticated (or anonymous) user.

@@ -41,7 +41,8 @@ pub(crate) async fn write(mut intent: Intent<'_>) -> Result<Written, Status> {
                 addresses.settle(reservation).await;
                 return Ok(written);
             }
-            Ok(None) => {}
+            // The next time round another name or other addresses may be chosen.
+            Ok(None) => addresses.withdraw(reservation).await,
             // After a failure of the server's the object may be stored after all.
             Err(status) if status.code() < 500 => {
                 addresses.withdraw(reservation).await;

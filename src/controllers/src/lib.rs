@@ -28,6 +28,7 @@ mod nodeipam;
 mod pod_gc;
 mod replicaset;
 mod root_ca_cert_publisher;
+mod service_cidr;
 mod serviceaccount;
 mod taint_eviction;
 mod token_cleaner;
@@ -79,6 +80,7 @@ fn all() -> &'static [Controller] {
         "endpointslice-controller" => endpointslice,
         "dns-endpoints-controller" => dns_endpoints,
         "pod-garbage-collector-controller" => pod_gc,
+        "service-cidr-controller" => service_cidr,
         "garbage-collector-controller" => garbage_collector,
     }
 }

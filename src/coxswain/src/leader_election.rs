@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::component::serving::Check;
+use crate::component::serving::{self, Check};
 use crate::pki::write_private;
 
 /// Where our leases and upstream's are.
@@ -130,12 +130,9 @@ impl LeaderElectionOptions {
 /// The check of a health page: a leader that cannot renew its lease, and goes on, is to be killed (upstream
 /// `client-go/tools/leaderelection/healthzadaptor.go`).
 pub(crate) fn check(election: &Election) -> Check {
-    let (standing, lease, name) = (election.standing.clone(), election.terms.lease, election.name.clone());
-    let check = move || match standing.is_well(lease, TOLERATED) {
-        true => Ok(()),
-        false => Err(format!("failed election to renew leadership on lease {name}")),
-    };
-    ("leaderElection", Box::new(check))
+    let (standing, lease) = (election.standing.clone(), election.terms.lease);
+    let why = format!("failed election to renew leadership on lease {}", election.name);
+    serving::check("leaderElection", why, move || standing.is_well(lease, TOLERATED))
 }
 
 fn duration(flag: &str, given: SignedDuration) -> anyhow::Result<Duration> {

@@ -51,10 +51,8 @@ impl SchedulerOptions {
     fn pages(&self, election: Option<&Election>, component: &Component) -> Pages {
         let elected = || election.map(leader_election::check);
         let (caches, cancel) = (Caches::new(&component.informers), component.cancel.clone());
-        let synced = move || match caches.are_synced() {
-            true => Ok(()),
-            false => Err("handlers are not fully synchronized".to_owned()),
-        };
+        let not_synced = "handlers are not fully synchronized";
+        let synced = serving::check("sched-handler-sync", not_synced, move || caches.are_synced());
         let config = json!({
             "apiVersion": "kubescheduler.config.k8s.io/v1",
             "kind": "KubeSchedulerConfiguration",
@@ -63,10 +61,7 @@ impl SchedulerOptions {
         });
         Pages {
             health: elected().into_iter().collect(),
-            ready: elected()
-                .into_iter()
-                .chain([serving::shutdown(cancel), ("sched-handler-sync", Box::new(synced))])
-                .collect(),
+            ready: elected().into_iter().chain([serving::shutdown(cancel), synced]).collect(),
             config: ("componentconfig", config),
         }
     }

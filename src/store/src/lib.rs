@@ -41,7 +41,8 @@
 //! the horizon to the tip and each of its writes has its version; every record carries its own checksum; and the tip is
 //! not older than the engine's acknowledgement mark. The embedded engine adds a look at its journal, of which nothing behind a
 //! damaged batch can be used ([`fjall`]): each log record proves that all groups before its own were durable, so a hole
-//! shows even where the mark was lost, and an unfinished write at the very end, which nobody was told of, is cut off.
+//! shows even where the mark was lost, and an unfinished write at the very end, which nobody was told of, is left out. A
+//! refusal leaves the journal as it was; what is accepted is written anew and synced before anybody is shown it.
 //!
 //! [`inspect`] says everything that is wrong with an engine, [`fjall::repair`] keeps what is whole of it; both are for
 //! operators. While the store is open, what it has in memory is compared with the engine now and then

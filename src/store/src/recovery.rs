@@ -40,7 +40,9 @@ pub(crate) fn recover(engine: &Engine, options: &Options) -> Result<Recovered, O
             evidence: mark.evidence,
         }),
         _ => {
-            // What came back will be seen, though its writers may not have been answered: from now on it may not be lost.
+            // What came back will be seen, though it may never have been synced and its writers may not have been answered:
+            // from now on it may not be lost. The engine was not changed before.
+            engine.sync()?;
             engine.acknowledge(recovered.tip)?;
             Ok(recovered)
         }

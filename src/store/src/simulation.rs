@@ -30,7 +30,7 @@ use crate::{
     Clock, CommitError, Committed, Engine, Item, OpenError, Options, Precondition, Range, Revision, Store,
     Watch, WatchError, Write,
 };
-use disk::{Crash, Disk, Ending, POINTS};
+use disk::{Crash, Disk, Ending, POINTS, Point};
 use subjects::{change, covers, everything, key, poll, range, said, value};
 
 const STEPS: usize = 150;
@@ -254,7 +254,19 @@ impl World {
 
     fn restart(&mut self, ending: Ending) {
         self.disk.reopen(ending, None).unwrap();
+        if self.random.random_bool(0.5) {
+            self.die_while_opening();
+        }
         self.begin(&format!("{ending:?}"));
+    }
+
+    /// A process that ends before anybody was served by it.
+    fn die_while_opening(&mut self) {
+        let point = [Point::BeforeAdoption, Point::AfterAdoption][self.random.random_range(0..2)];
+        self.disk.arm(point, 0);
+        survives(|| start(&self.disk, &self.options).map(drop).unwrap());
+        let ending = if self.random.random_bool(0.5) { Ending::Killed } else { Ending::PowerCut };
+        self.disk.reopen(ending, None).unwrap();
     }
 
     /// A bit of the journal flips while no process runs. Either that is found, and nothing is changed by finding it, or

@@ -116,6 +116,9 @@ pub enum Error {
         /// The oldest revision that the store still has.
         horizon: Revision,
     },
+    /// Whoever asked for the copy wants it no more.
+    #[error("it was given up")]
+    GivenUp,
     /// A record that is to be saved is not what was written.
     #[error(
         "the store's record {0} is damaged: check the store with `store check`; the snapshot was given up"

@@ -285,13 +285,19 @@ impl Store {
         saved.unwrap_or_else(|error| Err(snapshot::Error::Ended(error.to_string())))
     }
 
-    /// Copies everything, history included, into an empty engine while the store goes on; see [`Transfer`].
+    /// Copies everything, history included, into an empty engine while the store goes on; see [`Transfer`]. Once it is
+    /// cancelled, this and what is done with the transfer later ends soon, and nothing more is written to the target.
     ///
     /// # Errors
-    /// When the target is not empty, or either engine fails. This store is as it was in any case.
-    pub async fn transfer(&self, target: Engine, sharing: Sharing) -> Result<Transfer, snapshot::Error> {
+    /// When the target is not empty, either engine fails, or it was cancelled. This store is as it was in any case.
+    pub async fn transfer(
+        &self,
+        target: Engine,
+        sharing: Sharing,
+        cancel: CancellationToken,
+    ) -> Result<Transfer, snapshot::Error> {
         self.catch_up().await?;
-        Transfer::begin(self.shared.clone(), target, sharing).await
+        Transfer::begin(self.shared.clone(), target, sharing, cancel).await
     }
 
     /// Returns once the given revision is published.

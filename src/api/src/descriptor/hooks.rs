@@ -19,6 +19,7 @@ pub(super) trait Hooks: Send + Sync {
     fn decode_stored(&self, tree: &Tree<'_>) -> Result<Object, json::Error>;
     fn to_storage(&self, object: &Object) -> Tree<'static>;
     fn set_defaults(&self, object: &mut Object);
+    fn generate_name(&self, base: &str) -> String;
     fn prepare_for_create(&self, object: &mut Object, cx: &Context);
     fn preparation_warnings(&self, object: &Object) -> Vec<String>;
     fn validate_allocation(&self, new: &Object, old: Option<&Object>) -> ErrorList;
@@ -78,6 +79,9 @@ impl<T: Kind> Hooks for Of<T> {
     }
     fn set_defaults(&self, object: &mut Object) {
         typed_mut::<T>(object).set_defaults();
+    }
+    fn generate_name(&self, base: &str) -> String {
+        T::generate_name(base)
     }
     fn prepare_for_create(&self, object: &mut Object, cx: &Context) {
         typed_mut::<T>(object).prepare_for_create(cx);

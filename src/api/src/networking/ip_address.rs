@@ -24,6 +24,11 @@ impl Kind for IPAddress {
         checks::strict_ip(name, &Path::root()).into_iter().map(|error| error.detail).collect()
     }
 
+    /// An address with a suffix would be none: the base itself.
+    fn generate_name(base: &str) -> String {
+        base.to_owned()
+    }
+
     fn validate(&self) -> ErrorList {
         let path = Path::new("spec.parentRef");
         match parent(self) {

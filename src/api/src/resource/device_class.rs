@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::resource::v1::{DeviceClass, DeviceClassConfiguration, DeviceClassSpec};
 use machinery::field::{Error, ErrorList, Path};
+use machinery::json;
 
 use super::claim_spec::MAX_CONFIGURATIONS;
 use super::configuration::{self, Age};
@@ -39,12 +40,23 @@ impl Kind for DeviceClass {
     }
 
     fn validate_update(&self, old: &Self) -> ErrorList {
-        let mut errors = checks::metadata(self);
+        let mut errors = ungenerated(self);
+        errors.extend(checks::metadata(self));
         errors.extend(checks::metadata_update(self, old));
         let age = if same_configuration(&self.spec, &old.spec) { Age::Stored } else { Age::New };
         errors.extend(validate_spec(&self.spec, age));
         errors
     }
+}
+
+/// An update that takes the name away would have one generated, which upstream tells of this kind alone.
+fn ungenerated(class: &DeviceClass) -> ErrorList {
+    let (base, name) = (checks::text(&class.metadata.generate_name), checks::text(&class.metadata.name));
+    if base.is_empty() || !name.is_empty() {
+        return ErrorList::new();
+    }
+    let why = format!("generateName was specified ({}), but no name was generated", json::quoted(base));
+    vec![Error::internal(&Path::new("metadata.name"), why)]
 }
 
 fn same_configuration(new: &DeviceClassSpec, old: &DeviceClassSpec) -> bool {

@@ -11,6 +11,7 @@ use store::{Item, Range, WatchError};
 use super::GROUP;
 use crate::bootstrap::change;
 use crate::server::Server;
+use crate::write::View;
 
 /// Follows the cluster roles for as long as the server lives.
 pub(crate) async fn follow(server: Arc<Server>) {
@@ -55,7 +56,8 @@ pub(crate) async fn update(server: &Arc<Server>) -> Result<(), Status> {
             continue;
         }
         let name = role.metadata.name.as_deref().unwrap_or_default();
-        change::<ClusterRole>(server, "", name, |role| role.rules = Some(rules(wanted).to_vec())).await?;
+        change::<ClusterRole>(server, View::Main, "", name, |role| role.rules = Some(rules(wanted).to_vec()))
+            .await?;
     }
     Ok(())
 }

@@ -1,43 +1,28 @@
 //! `pods/binding` and `bindings`: a pod is given to a node.
 
 use api::{Kind, Object};
-use http::{Response, StatusCode};
+use http::Response;
 use k8s_openapi::api::core::v1::{Binding, Pod};
-use machinery::gvk::{GroupResource, GroupVersionKind};
-use machinery::{Status, json, schema};
+use machinery::Status;
+use machinery::gvk::GroupResource;
 
 use super::conditions::{self, Condition};
-use super::raw;
-use crate::body::{self, Body};
+use super::{command, raw};
+use crate::body::Body;
 use crate::call::Call;
 use crate::negotiate;
-use crate::verbs::options::{FieldValidation, WriteOptions};
-use crate::write::document;
+use crate::verbs::options::WriteOptions;
 
 /// Binds the pod that the path (or the binding) names.
 pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Status> {
     let accept = negotiate::plain(&call)?;
     let options = WriteOptions::read(&call.query, "CreateOptions")?;
-    let binding = read(&call, body, options.field_validation).await?;
+    let binding: Binding = command::read(&call, body, options.field_validation).await?;
     let name = pod_name(&call, &binding)?;
     validate(&binding)?;
     let kind = call.server.registry.of::<Pod>().clone();
     raw::change(&call, &kind, &name, options.dry_run, |object| bind(object, &name, &binding)).await?;
-    let mut status = Status::success(None).to_tree();
-    status.set(&["code"], json::Tree::Int(201));
-    Ok(negotiate::document(&call, &accept, StatusCode::CREATED, status.to_vec().into()))
-}
-
-async fn read(call: &Call, body: Body, validation: FieldValidation) -> Result<Binding, Status> {
-    let kind = GroupVersionKind::of::<Binding>();
-    let body = document::to_json(call, &kind, body::read(body).await?)?;
-    let of = schema::of(&kind).expect("the schema facts have Binding");
-    let tree = document::read_as(call, &kind, of, validation, &body)?;
-    let mut binding: Binding = json::from_tree(&tree).map_err(|error| {
-        Status::bad_request(format!("Binding in version \"v1\" cannot be handled as a Binding: {error}"))
-    })?;
-    document::check_namespace(&mut binding.metadata, &call.info.namespace)?;
-    Ok(binding)
+    Ok(command::done(&call, &accept))
 }
 
 fn pod_name(call: &Call, binding: &Binding) -> Result<String, Status> {

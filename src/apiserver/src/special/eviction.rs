@@ -1,33 +1,37 @@
 //! `pods/eviction`: a deletion that disruption budgets may delay. There are no budgets yet, so none does.
 
 use api::Descriptor;
-use http::{Response, StatusCode};
+use http::Response;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::Eviction;
-use machinery::gvk::GroupVersionKind;
-use machinery::{Status, json, schema};
+use machinery::Status;
+use machinery::field::{Error, Path};
+use machinery::gvk::GroupKind;
 
 use super::conditions::{self, Condition};
-use super::raw;
+use super::{command, raw};
 use crate::admission::{self, Attributes, Operation};
-use crate::body::{self, Body};
+use crate::body::Body;
 use crate::call::Call;
 use crate::negotiate;
 use crate::verbs::delete::options::DeleteOptions;
 use crate::verbs::delete::remove;
-use crate::verbs::options::{FieldValidation, WriteOptions};
-use crate::write::document;
+use crate::verbs::options::WriteOptions;
 
 /// Deletes the pod as the eviction's options say.
 pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Status> {
     let accept = negotiate::plain(&call)?;
     let write = WriteOptions::read(&call.query, "CreateOptions")?;
-    let eviction = read(&call, body, write.field_validation).await?;
+    let eviction: Eviction = command::read(&call, body, write.field_validation).await?;
     let name = call.info.name.as_str();
     if eviction.metadata.name.as_deref() != Some(name) {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let mut options = DeleteOptions::check(eviction.delete_options.unwrap_or_default())?;
+    let wire = eviction.delete_options.unwrap_or_default();
+    if wire.ignore_store_read_error_with_cluster_breaking_potential == Some(true) {
+        return Err(unreadable_stays(name));
+    }
+    let mut options = DeleteOptions::check(wire)?;
     options.dry_run |= write.dry_run;
     let kind = call.server.registry.of::<Pod>().clone();
     let attributes = Attributes {
@@ -44,21 +48,14 @@ pub(super) async fn create(call: Call, body: Body) -> Result<Response<Body>, Sta
         options.follow(announce(&call, &kind, name, &options).await?);
     }
     remove(&call, &kind, &call.info.namespace, name, &options).await?;
-    let mut status = Status::success(None).to_tree();
-    status.set(&["code"], json::Tree::Int(201));
-    Ok(negotiate::document(&call, &accept, StatusCode::CREATED, status.to_vec().into()))
+    Ok(command::done(&call, &accept))
 }
 
-async fn read(call: &Call, body: Body, validation: FieldValidation) -> Result<Eviction, Status> {
-    let kind = GroupVersionKind::of::<Eviction>();
-    let body = document::to_json(call, &kind, body::read(body).await?)?;
-    let of = schema::of(&kind).expect("the schema facts have Eviction");
-    let tree = document::read_as(call, &kind, of, validation, &body)?;
-    let mut eviction: Eviction = json::from_tree(&tree).map_err(|error| {
-        Status::bad_request(format!("Eviction in version \"v1\" cannot be handled as a Eviction: {error}"))
-    })?;
-    document::check_namespace(&mut eviction.metadata, &call.info.namespace)?;
-    Ok(eviction)
+/// An eviction has to see the pod.
+fn unreadable_stays(name: &str) -> Status {
+    let path = Path::new("deleteOptions").child("ignoreStoreReadErrorWithClusterBreakingPotential");
+    let why = "can not be set for pod eviction, try after removing the option";
+    Status::invalid(&GroupKind::new("policy", "Eviction"), name, &[Error::invalid(&path, true, why)])
 }
 
 const EVICTED: Condition = Condition {

@@ -28,12 +28,17 @@ use store::{Key, Store};
 
 use crate::admission::{Attributes, Operation, Plugin};
 
+pub(crate) use repair::PATIENCE;
 pub(crate) use reserve::reserve;
 
 /// Upstream's `--service-node-port-range`.
 const NODE_PORTS: std::ops::RangeInclusive<i32> = 30000..=32767;
+/// So many of them, the first, are drawn only when no others are left: they are for those who ask for one (upstream
+/// `portallocator`, `calculateRangeOffset` of this range).
+const ASKED_FOR: i32 = 86;
 /// Random tries before the range is searched in order.
 const TRIES: usize = 32;
+const PORT_TAKEN: &str = "provided port is already allocated";
 /// Upstream never uses more of a range.
 const MOST_ADDRESSES: u128 = 1 << 20;
 
@@ -91,9 +96,10 @@ impl Addresses {
     }
 
     fn choose_port(&self, hold: &mut Hold) -> Option<i32> {
+        let drawn = NODE_PORTS.start() + ASKED_FOR..=*NODE_PORTS.end();
         let mut random = rand::rng();
-        let tries: Vec<i32> = (0..TRIES).map(|_| random.random_range(NODE_PORTS)).collect();
-        let mut order = tries.into_iter().chain(NODE_PORTS);
+        let tries: Vec<i32> = (0..TRIES).map(|_| random.random_range(drawn.clone())).collect();
+        let mut order = tries.into_iter().chain(drawn).chain(NODE_PORTS);
         order.find(|port| self.claims.draw(Claim::Port(*port), hold))
     }
 
@@ -111,7 +117,7 @@ impl Addresses {
         let load_balancer = type_ == "LoadBalancer" && spec.allocate_load_balancer_node_ports != Some(false);
         self.ports(service, name, spec, load_balancer || type_ == "NodePort", &mut hold)?;
         if type_ == "LoadBalancer" && spec.external_traffic_policy.as_deref() == Some("Local") {
-            self.health_port(service, name, spec, &mut hold)?;
+            self.health_port(service, spec, &mut hold).map_err(|why| Status::failure(500, "", why))?;
         }
         Ok(hold)
     }
@@ -128,7 +134,9 @@ impl Addresses {
         let asked: Vec<String> = asked.into_iter().filter(|ip| !ip.is_empty()).collect();
         if asked.is_empty() {
             let chosen = self.choose_address(hold).ok_or_else(|| {
-                Status::internal(format!("failed to allocate a serviceIP: range {} is full", self.range))
+                Status::internal(format!(
+                    "failed to allocate a serviceIP for Service {name:?}: range is full"
+                ))
             })?;
             spec.cluster_ip = Some(chosen.to_string());
             spec.cluster_ips = Some(vec![chosen.to_string()]);
@@ -137,19 +145,29 @@ impl Addresses {
         for (at, text) in asked.iter().enumerate() {
             // What is no address is told by validation.
             let Ok(ip) = text.parse::<IpAddr>() else { continue };
-            let why = if !self.is_usable(&ip) {
-                format!(
-                    "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
-                    self.range
-                )
-            } else if !hold.dry_run && !self.claims.take(service, Claim::Address(ip), hold) {
-                format!("failed to allocate IP {ip}: provided IP is already allocated")
-            } else {
-                continue;
-            };
-            return Err(invalid(name, Error::invalid(&path, &asked[..=at], why)));
+            if let Some(why) = self.asked_address(service, ip, hold) {
+                let why = format!("failed to allocate IP {ip}: {why}");
+                return Err(invalid(name, Error::invalid(&path, &asked[..=at], why)));
+            }
         }
         Ok(())
+    }
+
+    /// Takes an address, or says why not.
+    fn asked_address(&self, service: &Key, ip: IpAddr, hold: &mut Hold) -> Option<String> {
+        if self.is_usable(&ip) {
+            let is_refused = !hold.dry_run && !self.claims.take(service, Claim::Address(ip), hold);
+            return is_refused.then(|| "provided IP is already allocated".to_owned());
+        }
+        // A dry run asks upstream's allocator of the range, any other write first which range it is.
+        Some(if hold.dry_run || self.range.contains(&ip) {
+            format!(
+                "the provided IP ({ip}) is not in the valid range. The range of valid IPs is {}",
+                self.range.trunc()
+            )
+        } else {
+            "the provided network does not match the current range".to_owned()
+        })
     }
 
     fn ports(
@@ -169,9 +187,10 @@ impl Addresses {
                     let path = path.index(at).child("nodePort");
                     let is_shared = by_number.get(&port.port) == Some(&number);
                     if hold.is_new && !is_shared && hold.has(&Claim::Port(number)) {
-                        return Err(taken(name, &path, number));
+                        return Err(invalid(name, Error::invalid(&path, number, PORT_TAKEN)));
                     }
-                    self.asked_port(service, name, &path, number, hold)?;
+                    self.asked_port(service, number, hold)
+                        .map_err(|why| invalid(name, Error::invalid(&path, number, why)))?;
                     by_number.insert(port.port, number);
                 }
                 None if wanted => {
@@ -193,50 +212,30 @@ impl Addresses {
         Ok(())
     }
 
-    fn health_port(
-        &self,
-        service: &Key,
-        name: &str,
-        spec: &mut ServiceSpec,
-        hold: &mut Hold,
-    ) -> Result<(), Status> {
-        let path = Path::new("spec").child("healthCheckNodePort");
-        match spec.health_check_node_port.filter(|number| *number != 0) {
-            Some(number) => self.asked_port(service, name, &path, number, hold),
-            None => {
-                let chosen = self.choose_port(hold);
-                spec.health_check_node_port = Some(
-                    chosen.ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?,
-                );
-                Ok(())
-            }
+    /// The port on which the service's health is told; or why there is none, for which upstream has no status of the API.
+    fn health_port(&self, service: &Key, spec: &mut ServiceSpec, hold: &mut Hold) -> Result<(), String> {
+        if let Some(number) = spec.health_check_node_port.filter(|number| *number != 0) {
+            return self
+                .asked_port(service, number, hold)
+                .map_err(|why| format!("failed to allocate requested HealthCheck NodePort {number}: {why}"));
         }
-    }
-
-    fn asked_port(
-        &self,
-        service: &Key,
-        name: &str,
-        path: &Path,
-        number: i32,
-        hold: &mut Hold,
-    ) -> Result<(), Status> {
-        if !NODE_PORTS.contains(&number) {
-            let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
-            let why = format!(
-                "provided port is not in the valid range. The range of valid ports is {first}-{last}"
-            );
-            return Err(invalid(name, Error::invalid(path, number, why)));
-        }
-        if !self.claims.take(service, Claim::Port(number), hold) {
-            return Err(taken(name, path, number));
-        }
+        let chosen = self.choose_port(hold);
+        let chosen = chosen.ok_or("failed to allocate a HealthCheck NodePort 0: range is full")?;
+        spec.health_check_node_port = Some(chosen);
         Ok(())
     }
-}
 
-fn taken(name: &str, path: &Path, number: i32) -> Status {
-    invalid(name, Error::invalid(path, number, "provided port is already allocated"))
+    /// Takes a port, or says why not.
+    fn asked_port(&self, service: &Key, number: i32, hold: &mut Hold) -> Result<(), String> {
+        if !NODE_PORTS.contains(&number) {
+            let (first, last) = (NODE_PORTS.start(), NODE_PORTS.end());
+            return Err(format!(
+                "provided port is not in the valid range. The range of valid ports is {first}-{last}"
+            ));
+        }
+        let is_free = self.claims.take(service, Claim::Port(number), hold);
+        is_free.then_some(()).ok_or_else(|| PORT_TAKEN.to_owned())
+    }
 }
 
 fn invalid(name: &str, error: Error) -> Status {

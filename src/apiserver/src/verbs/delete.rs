@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use machinery::Status;
 use machinery::status::Details;
-use store::{CommitError, Entry, Precondition, Value, Write};
+use store::{CommitError, Entry, Precondition, Store, Value, Write};
 
 use super::{Target, respond};
 use crate::admission;
@@ -24,6 +24,8 @@ use crate::negotiate;
 use crate::write::{Written, refused, with_revision};
 use options::DeleteOptions;
 use plan::Plan;
+
+pub(crate) use plan::plan;
 
 /// Deletes the object that the request names.
 pub(crate) async fn delete(target: Target, body: Body) -> Result<Response<Body>, Status> {
@@ -76,9 +78,9 @@ pub(crate) async fn remove(
         let object = Written::stored_as(&entry).object(kind)?;
         options.check_preconditions(kind, &object, entry.revision)?;
         admission::delete(call, kind, namespace, name, &object, options.dry_run).await?;
-        let plan = plan::plan(kind, object, options, call.now);
+        let plan = plan(kind, object, options, call.now);
         let reservation = call.server.addresses.before(&key);
-        match commit(call, kind, &entry, plan, options.dry_run).await {
+        match commit(&call.server.store, kind, &entry, plan, options.dry_run).await {
             Ok(outcome) => {
                 call.server.addresses.settle(reservation).await;
                 return Ok(outcome);
@@ -89,8 +91,12 @@ pub(crate) async fn remove(
     }
 }
 
-async fn commit(
-    call: &Call,
+/// Does what was planned, unless the object is no longer the entry's.
+///
+/// # Errors
+/// Where the object has changed, or the store takes no writes.
+pub(crate) async fn commit(
+    store: &Store,
     kind: &Descriptor,
     entry: &Arc<Entry>,
     plan: Plan,
@@ -110,6 +116,6 @@ async fn commit(
     let value = Value::new(head.into(), tail.into());
     let write = if gone { Write::Delete(value) } else { Write::Put(value) };
     let precondition = Precondition::Revision(entry.revision);
-    let committed = call.server.store.commit(entry.key.clone(), precondition, write).await?;
+    let committed = store.commit(entry.key.clone(), precondition, write).await?;
     Ok(Outcome { gone, bytes: committed.entry.bytes.clone(), uid })
 }

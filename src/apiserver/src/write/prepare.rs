@@ -41,7 +41,7 @@ fn create(intent: &Intent<'_>, draft: &mut Draft) -> Result<(), Status> {
     if new.meta().name.as_deref().unwrap_or_default().is_empty()
         && let Some(base) = new.meta().generate_name.clone().filter(|base| !base.is_empty())
     {
-        new.meta_mut().name = Some(meta::generate_name(&base));
+        new.meta_mut().name = Some(intent.kind.generate_name(&base));
     }
     owners(intent, new.meta_mut());
     intent.kind.preparation_warnings(new).into_iter().for_each(|warning| intent.call.warn(warning));

@@ -27,6 +27,9 @@ async fn an_evicted_pod_is_deleted_as_the_eviction_says() {
     let other = json!({"preconditions": {"uid": "another"}});
     admin.post(&path, eviction("p", other)).await.expect(409);
     admin.post(&format!("{PODS}/q/eviction"), eviction("q", json!({}))).await.expect(404);
+    let blind = json!({"ignoreStoreReadErrorWithClusterBreakingPotential": true});
+    let refused = admin.post(&path, eviction("p", blind)).await.expect(422).message();
+    assert!(refused.ends_with("can not be set for pod eviction, try after removing the option"), "{refused}");
 
     admin.post(&format!("{path}?dryRun=All"), eviction("p", json!({}))).await.expect(201);
     assert_eq!(admin.get(&format!("{PODS}/p")).await.at("/metadata/deletionTimestamp"), json!(null));

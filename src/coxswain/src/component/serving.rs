@@ -4,10 +4,12 @@
 //! Who may see what is the API server's business ([`access`]); what there is to see, [`pages`]'.
 
 mod access;
+mod answers;
 mod pages;
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +22,11 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
 use time::OffsetDateTime;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -33,10 +36,14 @@ use crate::parts::Parts;
 use crate::pki;
 
 use access::Access;
-pub(crate) use pages::{Check, Pages};
+pub(crate) use pages::{Check, Pages, check};
 
-/// So long a client may take for the TLS handshake, and for the head of a request.
+/// So long a client may take for the TLS handshake, and for the end of a connection that is closed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// So long after its last request a connection is kept (upstream's `IdleTimeout`, `apiserver/pkg/server/secure_serving.go`).
+const IDLE: Duration = Duration::from_secs(90);
+/// So many connections there may be; who comes then waits until one ends. Some probes and a monitoring system need few.
+const CONNECTIONS: usize = 128;
 /// How long to wait when the system has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -83,6 +90,7 @@ impl ServingOptions {
             acceptor: TlsAcceptor::from(apiserver::server_config(identity)?),
             access: Access::new(component.client.clone(), component.cancel.clone()),
             pages,
+            room: Arc::new(Semaphore::new(CONNECTIONS)),
         });
         info!(address = %bind, "serves health and metrics");
         parts.keep("health and metrics", move |cancel| server.clone().serve(cancel));
@@ -92,11 +100,7 @@ impl ServingOptions {
 
 /// The check that a component is not about to end.
 pub(crate) fn shutdown(cancel: CancellationToken) -> Check {
-    let check = move || match cancel.is_cancelled() {
-        false => Ok(()),
-        true => Err("process is shutting down".to_owned()),
-    };
-    ("shutdown", Box::new(check))
+    check("shutdown", "process is shutting down", move || !cancel.is_cancelled())
 }
 
 struct Server {
@@ -104,36 +108,52 @@ struct Server {
     acceptor: TlsAcceptor,
     access: Access,
     pages: Pages,
+    /// A permit for each connection that may still come.
+    room: Arc<Semaphore>,
 }
 
 impl Server {
     async fn serve(self: Arc<Self>, cancel: CancellationToken) -> Result<(), Infallible> {
-        while let Some(accepted) = cancel.run_until_cancelled(self.listener.accept()).await {
-            match accepted {
-                Ok((stream, _)) => {
-                    let connection = self.clone().connection(stream);
-                    tokio::spawn(cancel.clone().run_until_cancelled_owned(connection));
-                }
-                Err(error) => {
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+        while let Some((stream, room)) = cancel.run_until_cancelled(self.accept()).await {
+            let connection = self.clone().connection(stream, room);
+            tokio::spawn(cancel.clone().run_until_cancelled_owned(connection));
         }
         Ok(())
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
-        let handshake = tokio::time::timeout(PATIENCE, self.acceptor.accept(stream));
+    /// The next connection, once there is room for it.
+    async fn accept(&self) -> (TcpStream, OwnedSemaphorePermit) {
+        let room = self.room.clone().acquire_owned().await.expect("the semaphore is never closed");
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => return (stream, room),
+                Err(error) => warn!(%error, "a connection could not be accepted"),
+            }
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    /// Serves a connection, which takes its `room` until it ends.
+    async fn connection(self: Arc<Self>, stream: TcpStream, _room: OwnedSemaphorePermit) {
+        let handshake = timeout(PATIENCE, self.acceptor.accept(stream));
         let Ok(Ok(stream)) = handshake.await else { return debug!("a TLS handshake failed") };
         let peer = self.access.peer(stream.get_ref().1.peer_certificates());
+        let (asked, mut last) = watch::channel(());
         let service = service_fn(move |request: Request<Incoming>| {
+            asked.send_replace(());
             let (server, peer) = (self.clone(), peer.clone());
             async move { Ok::<_, Infallible>(server.answer(&peer, &request).await) }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-        if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
+        let builder = apiserver::http_builder();
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = idle(&mut last) => {
+                connection.as_mut().graceful_shutdown();
+                timeout(PATIENCE, connection).await.unwrap_or(Ok(()))
+            }
+        };
+        if let Err(error) = ended {
             debug!(%error, "a connection ended with an error");
         }
     }
@@ -152,4 +172,9 @@ impl Server {
             pages::text(StatusCode::INTERNAL_SERVER_ERROR, text)
         })
     }
+}
+
+/// Until nothing has been asked for as long as a connection is kept.
+async fn idle(asked: &mut watch::Receiver<()>) {
+    while let Ok(Ok(())) = timeout(IDLE, asked.changed()).await {}
 }

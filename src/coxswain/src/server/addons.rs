@@ -90,18 +90,22 @@ where
     put(&Api::<K>::all(client.clone()), object).await
 }
 
-/// Creates an object, or merges what is given into the one that is there.
+/// Merges what is given into the object that is there, or creates it. In this order: of a service that asks for its own address
+/// again creating says that the address is taken.
 async fn put<K>(api: &Api<K>, object: Value) -> anyhow::Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Serialize + DeserializeOwned,
 {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let typed: K = serde_json::from_value(object.clone())?;
-    let outcome = match api.create(&PostParams::default(), &typed).await {
-        Err(error) if client::answer::is_already_exists(&error) => {
-            api.patch(&name, &PatchParams::default(), &Patch::Merge(&object)).await
-        }
-        outcome => outcome,
-    };
+    let (parameters, patch) = (PatchParams::default(), Patch::Merge(&object));
+    let mut outcome = api.patch(&name, &parameters, &patch).await;
+    if outcome.as_ref().is_err_and(client::answer::is_not_found) {
+        outcome = match api.create(&PostParams::default(), &typed).await {
+            // Another server that starts may have been faster.
+            Err(refusal) => api.patch(&name, &parameters, &patch).await.map_err(|_| refusal),
+            created => created,
+        };
+    }
     outcome.map(drop).with_context(|| format!("cannot write {} {name}", K::plural(&())))
 }

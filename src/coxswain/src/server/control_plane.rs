@@ -161,6 +161,8 @@ fn api_config(instance: &Instance, store: Store) -> anyhow::Result<apiserver::Co
         host: instance.config.host.clone(),
         place: instance.config.store.clone(),
         restart: instance.restart.clone(),
+        open: moving::open,
+        turn: Arc::default(),
     });
     let operations = [(operation::PATH, snapshots), (moving::PATH, moves)].into();
     Ok(apiserver::Config {

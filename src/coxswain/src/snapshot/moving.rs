@@ -1,13 +1,15 @@
 //! `coxswain store move`: a cluster's state from the data directory into TiKV, or back, revisions and history included.
 //!
-//! It is done by the running server: it copies while it serves, stops taking writes for the last bit, leaves word in the
-//! data directory ([`word`]) and begins anew over the copy. A server that does not run is moved by the command itself. What
-//! was moved stays as it was; until the copy is complete nothing opens it as a store. Out of TiKV there are more servers to
-//! think of: [`departing`].
+//! It is done by the running server, one move at a time: it copies while it serves, stops taking writes for the last bit,
+//! leaves word in the data directory ([`word`]) and begins anew over the copy. A server that does not run is moved by the
+//! command itself. What was moved stays as it was; until the copy is complete nothing opens it as a store. Out of TiKV there
+//! are more servers to think of: [`departing`].
 
 pub(crate) mod departing;
 mod operation;
 pub(crate) mod place;
+#[cfg(test)]
+mod stand_in;
 mod word;
 
 use std::path::{Path, PathBuf};
@@ -16,13 +18,14 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use store::snapshot::{Sharing, Transfer};
 use store::{Engine, Peer, Settled, Store, fjall, tikv};
+use tokio_util::sync::CancellationToken;
 
 use super::{online, size};
 use crate::config;
 use crate::datadir::DataDir;
 use crate::host;
 use crate::store::StoreOptions;
-use departing::Departing;
+use departing::{Departing, Open};
 use operation::Order;
 use place::TikvPlace;
 use word::{Intent, State, Word};
@@ -92,7 +95,10 @@ async fn ask(data_dir: &Path, order: &Order) -> anyhow::Result<()> {
         line.clone_into(&mut last);
     };
     online::post(&data_dir.join("kubeconfig"), PATH, body, &mut show).await?;
-    ensure!(last.starts_with(operation::MOVED), "the server did not move its state; it goes on where it was");
+    ensure!(
+        last.starts_with(operation::MOVED),
+        "the server did not move its state, or does not know whether it did: it goes on where its log says"
+    );
     Ok(())
 }
 
@@ -103,6 +109,7 @@ async fn give_up(tikv: TikvPlace) -> anyhow::Result<()> {
     match settled.await?? {
         Settled::Done => println!("servers over {tikv} may write again; nothing of its state was lost"),
         Settled::None => println!("nothing is being moved out of {tikv}; nothing was changed"),
+        Settled::Empty => println!("there is no state under {tikv}; nothing was changed"),
         Settled::Over(departure) => bail!(
             "the move from {tikv} to {} has succeeded: the state goes on there, and what is left here is older. If that is \
              lost, restore a snapshot of it (`coxswain snapshot restore`)",
@@ -123,7 +130,7 @@ async fn into_tikv(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     let context = || format!("cannot open the store in {}", directory.display());
     let engine = fjall::open(&directory).with_context(context)?;
     let store = Store::open(engine, apiserver::store_options()).await.with_context(context)?;
-    let transfer = begin_into(data.path(), &store, &tikv).await?;
+    let transfer = begin_into(data.path(), &store, &tikv, open, CancellationToken::new()).await?;
     store.shutdown().await;
     let bytes = transfer.bytes();
     let revision = transfer.finish().await.with_context(|| format!("cannot finish the move to {tikv}"))?;
@@ -132,17 +139,21 @@ async fn into_tikv(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies all that there is, while the store goes on.
-async fn begin_into(data: &Path, store: &Store, tikv: &TikvPlace) -> anyhow::Result<Transfer> {
-    if let Some(Intent { from, .. }) = Intent::read(data)? {
-        bail!(
-            "the move from {from} is not over: its other servers were not told; start the server anew, which tells them"
-        );
-    }
+/// Copies all that there is, while the store goes on and nobody cancels.
+async fn begin_into(
+    data: &Path,
+    store: &Store,
+    tikv: &TikvPlace,
+    open: Open,
+    cancel: CancellationToken,
+) -> anyhow::Result<Transfer> {
+    Intent::must_not_be(data)?;
     let place = tikv.clone();
     let context = || format!("cannot move the state to {tikv}");
-    let engine = tokio::task::spawn_blocking(move || open(&place)).await?.with_context(context)?;
-    store.transfer(engine, Sharing::Shared).await.with_context(context)
+    // It may take for ever, and nothing is written by it.
+    let opening = cancel.run_until_cancelled(tokio::task::spawn_blocking(move || open(&place)));
+    let engine = opening.await.context("it was given up")??.with_context(context)?;
+    store.transfer(engine, Sharing::Shared, cancel).await.with_context(context)
 }
 
 /// The way back for a server that does not run.
@@ -157,23 +168,28 @@ async fn into_directory(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     };
     let copied = copy_and_seal(&departing, &store).await;
     store.shutdown().await;
-    let moved = async {
+    let finished = async {
         let (transfer, newest) = copied?;
         let bytes = transfer.bytes();
         departing.finish(transfer, newest).await?;
-        departing.leave_word()?;
         Ok::<_, anyhow::Error>((newest, bytes))
     };
-    let moved = moved.await;
-    departing.settle().await?;
-    let (revision, bytes) =
-        moved.with_context(|| format!("cannot move the state into {}", data.path().display()))?;
+    let finished = finished.await;
+    let concluded = match &finished {
+        Ok(_) => departing.conclude().await.and_then(|()| departing.leave_word()),
+        Err(_) => Ok(()),
+    };
+    let has_arrived = departing.settle().await?;
+    let context = || format!("cannot move the state into {}", data.path().display());
+    let (revision, bytes) = finished.with_context(context)?;
+    // What came of it may have been unknown, and has been found out since.
+    concluded.or_else(|error| if has_arrived { Ok(()) } else { Err(error) }).with_context(context)?;
     println!("moved revision {revision} ({}) into {}; {}", size(bytes), data.path().display(), place::ADVICE);
     Ok(())
 }
 
 async fn copy_and_seal(departing: &Departing, store: &Store) -> anyhow::Result<(Transfer, store::Revision)> {
-    let transfer = departing.copy(store).await?;
+    let transfer = departing.copy(store, CancellationToken::new()).await?;
     let newest = departing.seal(store).await?;
     Ok((transfer, newest))
 }

@@ -65,6 +65,9 @@ async fn send(kubeconfig: &Path, request: Request<Body>, silence: Option<Duratio
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => bail!(
             "the user of {path} may not do this: it needs the right to the non-resource URL {asked}, as system:masters has"
         ),
+        StatusCode::CONFLICT => bail!(
+            "a move of this server's state is under way or has just been done: let it end, then look where the state is"
+        ),
         status => bail!("the server answers {status} to a request for {asked}"),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct SnapshotOperation(pub(crate) Store);
 impl Operation for SnapshotOperation {
     fn answer(&self, request: Request<Body>) -> Response<Body> {
         if request.method() != Method::GET {
-            return refused_method();
+            return refused(StatusCode::METHOD_NOT_ALLOWED);
         }
         let (pieces, received) = mpsc::channel(WAITING);
         tokio::spawn(send(self.0.clone(), pieces));
@@ -38,10 +38,10 @@ impl Operation for SnapshotOperation {
     }
 }
 
-/// 405.
-pub(super) fn refused_method() -> Response<Body> {
+/// An answer that says no more than its status.
+pub(super) fn refused(status: StatusCode) -> Response<Body> {
     let mut refusal = Response::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
-    *refusal.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    *refusal.status_mut() = status;
     refusal
 }
 

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The seal stands in `m/tip`, the condition of every batch, so whoever still believes to own the order of writes fails.
-//! Each step is one conditional batch; whoever dies between two leaves a record that says what was under way.
+//! Each step is one conditional batch; whoever dies between two leaves a record that says what was under way. Of `reopen` and
+//! `conclude` whichever comes first holds, and the other says so: where the state is follows from that alone.
 
 use std::fmt;
 
@@ -78,6 +79,8 @@ pub enum Settled {
     Done,
     /// No such departure is under way.
     None,
+    /// The engine holds no state that could depart.
+    Empty,
     /// It is over: the state is there, and what stayed behind is past.
     Over(Departure),
 }
@@ -134,7 +137,7 @@ fn change(
     loop {
         let snapshot = engine.snapshot();
         if snapshot.get(ledger::TIP_KEY)?.is_none() {
-            return Ok(Settled::None);
+            return Ok(Settled::Empty);
         }
         let Ledger { tip, departure, .. } = ledger::read(&*snapshot)?;
         let mut batch = Batch { is_contended: true, ..Batch::default() };

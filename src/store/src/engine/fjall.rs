@@ -3,19 +3,18 @@
 //! A batch is appended to the journal, synced once, and put into the newest layer in memory; a full layer becomes a table of
 //! one `fjall` keyspace in the background (docs/decisions/0031). `<path>/journal` is the journal, `<path>/fjall` fjall's own
 //! directory, `<path>/acknowledged` the mark of what was durable. Before anything is read from the journal it is examined
-//! (see `fjall/journal.rs`): what follows damage must not be dropped without saying so. Nothing here understands the records
-//! beyond finding log records in that journal.
+//! (see `fjall/journal.rs`): what follows damage must not be dropped without saying so. Opening changes nothing of it; the
+//! first sync or write, when recovery has accepted what was read, makes all of it durable and goes on in it. Nothing here
+//! understands the records beyond finding log records in that journal.
 
 pub(crate) mod journal;
 pub(crate) mod mark;
 
 mod flush;
 mod layers;
+mod tables;
 mod view;
 
-use fjall::compaction::Leveled;
-use fjall::config::{BlockSizePolicy, FilterPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,70 +24,60 @@ use super::{Acknowledged, Batch, Durability, Engine, Snapshot, Storage};
 use crate::{EngineError, OpenError, Repaired, Revision};
 use flush::Flushing;
 use journal::segments::Segments;
+use journal::{Examined, sync_directory};
 use layers::Layers;
 use mark::Mark;
+use tables::Tables;
 use view::View;
 
-const MIB: u64 = 1 << 20;
-/// The current map answers most reads, so there is little for a block cache to do.
-const CACHE: u64 = 4 * MIB;
-/// Bytes of a block of a table: opening a store reads all of them, one call each, and hardly anything reads a single one.
-const BLOCK: u32 = 16 << 10;
 /// Bytes of a layer in memory, and so of a file of the journal and of a new table: what is smaller is merged more often.
-const LAYER: usize = 8 * MIB as usize;
+const LAYER: usize = 8 << 20;
 /// Full layers that wait to become tables, beyond which writes wait, too.
 const LAYERS: usize = 4;
-/// New tables that are merged at once: each time, all older ones that overlap are written anew, and of a store's most do.
-const UNMERGED: u8 = 8;
-/// Threads that merge. Of several, fjall's first never merges and, as long as another does, hands itself the same task
-/// again and again: a third of all CPU under load (docs/decisions/0009).
-const WORKERS: usize = 1;
 
 /// Opens the engine in a directory, which is made if it is not there; blocks for as long as reading the journal takes.
 ///
 /// # Errors
 /// [`OpenError::InUse`] when another process has it open, [`OpenError::Lost`] when acknowledged writes are missing from
-/// its journal (nothing has been changed then), [`OpenError::Engine`] when fjall cannot open it.
+/// its journal, [`OpenError::Damaged`] when a file of it is missing (nothing has been changed then),
+/// [`OpenError::Engine`] when fjall cannot open it.
 pub fn open(path: impl AsRef<Path>) -> Result<Engine, OpenError> {
     let path = path.as_ref();
     std::fs::create_dir_all(path).map_err(|error| at(path, error))?;
     let mark = Mark::open(&path.join("acknowledged"))?;
-    let known = journal::examine(&journal_of(path)?, path, &mark)?;
-    Ok(Engine::new(open_examined(path, mark, known)?))
+    let examined = examine(path, &mark)?;
+    Ok(Engine::new(open_examined(path, mark, examined)?))
 }
 
-/// Opens a directory that [`open`] refuses, or whose records recovery refuses, and keeps of it what is whole. What is cut
-/// off the journal is kept in a file beside it; blocks.
+/// Opens a directory that [`open`] refuses, or whose records recovery refuses, and keeps of it what is whole: of the journal
+/// what comes before its first damage. The rest of it is kept in files beside it; blocks.
 ///
 /// # Errors
 /// [`OpenError::InUse`], or [`OpenError::Engine`] when fjall's tables cannot be read.
 pub fn repair(path: impl AsRef<Path>) -> Result<Repaired, OpenError> {
     let path = path.as_ref();
     let mark = Mark::open(&path.join("acknowledged"))?;
-    let known = journal::give_up(&journal_of(path)?, path).map_err(|error| at(path, error))?;
+    let known = journal::aside::give_up(&journal_of(path)?, path).map_err(|error| at(path, error))?;
     if mark.read().is_err() {
         mark.write(known.unwrap_or_default())?;
     }
-    let engine = Engine::new(open_examined(path, mark, known)?);
+    let engine = Engine::new(open_examined(path, mark, Examined { known, proven: None })?);
     Ok(crate::repair::repair(&engine, known.unwrap_or_default())?)
 }
 
-/// `known` is the highest revision that the journal tells of.
-fn open_examined(path: &Path, mark: Mark, known: Option<Revision>) -> Result<Fjall, OpenError> {
-    let directory = path.join("fjall");
-    if known.is_none() && is_unfinished(&directory) {
-        // The process that was to make it ended before it was made; fjall would not go on from there.
-        std::fs::remove_dir_all(&directory).map_err(EngineError::new)?;
+/// Looks at the journal. Our own is not changed; one that an earlier version left loses its torn tail, as it would to
+/// fjall, but to a file beside it.
+fn examine(path: &Path, mark: &Mark) -> Result<Examined, OpenError> {
+    let directory = journal_of(path)?;
+    let examined = journal::examine(&directory, mark)?;
+    if directory != path.join(JOURNAL) {
+        journal::aside::cut_tail(&directory, path, mark, examined)?;
     }
-    let database = Database::builder(&directory)
-        .cache_size(CACHE)
-        .worker_threads(WORKERS)
-        // Those of earlier versions are examined before fjall reads them.
-        .journal_compression(fjall::CompressionType::None)
-        .manual_journal_persist(true)
-        .open()
-        .map_err(open_error)?;
-    let keyspace = database.keyspace("store", keyspace_options).map_err(open_error)?;
+    Ok(examined)
+}
+
+fn open_examined(path: &Path, mark: Mark, examined: Examined) -> Result<Fjall, OpenError> {
+    let tables = Tables::open(&path.join("fjall"), examined.known.is_none())?;
     let layers = Layers::default();
     let directory = path.join(JOURNAL);
     let segments = Segments::open(&directory, |change| {
@@ -100,8 +89,7 @@ fn open_examined(path: &Path, mark: Mark, known: Option<Revision>) -> Result<Fja
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         sync_directory(parent).map_err(EngineError::new)?;
     }
-    let tables = Tables { database, keyspace };
-    Ok(Fjall::begin(path.to_owned(), tables, Arc::new(layers), segments, mark)?)
+    Ok(Fjall::begin(path.to_owned(), tables, Arc::new(layers), segments, mark, examined.proven)?)
 }
 
 /// Below the store's directory.
@@ -114,32 +102,8 @@ fn journal_of(path: &Path) -> Result<PathBuf, OpenError> {
     Ok(if is_empty { path.join("fjall") } else { directory })
 }
 
-fn keyspace_options() -> KeyspaceCreateOptions {
-    // Nearly all reads are scans, or of records that are there: filters would only take memory.
-    KeyspaceCreateOptions::default()
-        .filter_policy(FilterPolicy::disabled())
-        .data_block_size_policy(BlockSizePolicy::all(BLOCK))
-        .compaction_strategy(Arc::new(Leveled::default().with_l0_threshold(UNMERGED)))
-}
-
 fn at(path: &Path, error: std::io::Error) -> EngineError {
     EngineError::new(format!("{}: {error}", path.display()))
-}
-
-fn open_error(error: fjall::Error) -> OpenError {
-    match error {
-        fjall::Error::Locked => OpenError::InUse,
-        fjall::Error::InvalidVersion(found) => OpenError::Engine(EngineError::new(format!(
-            "fjall's directory is of another version ({found:?}): run the version of this program that wrote it, or a newer one"
-        ))),
-        error => OpenError::Engine(EngineError::new(error)),
-    }
-}
-
-#[derive(Clone)]
-struct Tables {
-    database: Database,
-    keyspace: Keyspace,
 }
 
 struct Fjall {
@@ -150,6 +114,8 @@ struct Fjall {
     layer: usize,
     flushing: Option<JoinHandle<()>>,
     tables: Tables,
+    /// What the journal as it was found proves to have been durable.
+    proven: Option<Revision>,
     // The lock on the directory goes last.
     mark: Mark,
 }
@@ -161,12 +127,13 @@ impl Fjall {
         layers: Arc<Layers>,
         segments: Segments,
         mark: Mark,
+        proven: Option<Revision>,
     ) -> Result<Self, EngineError> {
-        let Tables { database, keyspace } = tables.clone();
-        let flushing = Flushing { layers: layers.clone(), database, keyspace, journal: path.join(JOURNAL) };
+        let flushing =
+            Flushing { layers: layers.clone(), tables: tables.clone(), journal: path.join(JOURNAL) };
         let thread = std::thread::Builder::new().name("flush".to_owned());
         let flushing = Some(thread.spawn(move || flushing.run()).map_err(EngineError::new)?);
-        Ok(Self { path, journal: Mutex::new(segments), layers, layer: LAYER, flushing, tables, mark })
+        Ok(Self { path, journal: Mutex::new(segments), layers, layer: LAYER, flushing, tables, proven, mark })
     }
 
     fn journal(&self) -> MutexGuard<'_, Segments> {
@@ -174,12 +141,37 @@ impl Fjall {
     }
 
     /// Writes what has to be durable, or known to be lost, before anybody sees it.
-    fn append(&self, journal: &mut Segments, batch: &Batch, durability: Durability) -> std::io::Result<()> {
-        journal.append(batch)?;
-        match durability {
+    fn append(
+        &self,
+        journal: &mut Segments,
+        batch: &Batch,
+        durability: Durability,
+    ) -> Result<(), EngineError> {
+        self.before_the_first(journal)?;
+        let appended = journal.append(batch).and_then(|()| match durability {
             Durability::Synced => journal.sync(),
             Durability::Deferred => Ok(()),
+        });
+        appended.map_err(|error| self.in_journal(error))
+    }
+
+    /// Before there is a journal of ours, fjall may have read what an earlier version wrote to fjall's own. Nobody
+    /// examines that once there is one, so it has to be in tables.
+    fn before_the_first(&self, journal: &Segments) -> Result<(), EngineError> {
+        if journal.is_absent() { self.tables.settle() } else { Ok(()) }
+    }
+
+    /// Begins a new layer and the next file of the journal. What was written is where it belongs: if this fails, it is the
+    /// next write that is refused.
+    fn rotate(&self, journal: &mut Segments) {
+        match journal.next() {
+            Ok(finished) => self.layers.begin(finished),
+            Err(error) => self.layers.fail(&self.in_journal(error)),
         }
+    }
+
+    fn in_journal(&self, error: std::io::Error) -> EngineError {
+        at(&self.path.join(JOURNAL), error)
     }
 }
 
@@ -194,21 +186,20 @@ impl Drop for Fjall {
 
 impl Storage for Fjall {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
+        // Before it is written: afterwards it is durable, and whoever waits for it is answered.
+        self.layers.wait_for_room(LAYERS);
         // Held until the batch is visible: what is in the journal's order is in the layers' order.
         let mut journal = self.journal();
         self.layers.check()?;
         if let Err(error) = self.append(&mut journal, &batch, durability) {
-            let error = at(&self.path.join(JOURNAL), error);
             // What is in the journal is not known any more; nothing may be written behind it.
             self.layers.fail(&error);
             return Err(error);
         }
-        if self.layers.add(batch.changes) < self.layer {
-            return Ok(());
+        if self.layers.add(batch.changes) >= self.layer {
+            self.rotate(&mut journal);
         }
-        let finished = journal.next().map_err(|error| at(&self.path.join(JOURNAL), error));
-        let finished = finished.inspect_err(|error| self.layers.fail(error))?;
-        self.layers.begin(finished, LAYERS)
+        Ok(())
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {
@@ -221,12 +212,21 @@ impl Storage for Fjall {
     }
 
     fn acknowledged(&self) -> Result<Option<Acknowledged>, EngineError> {
-        let evidence = || format!("remembered in {}", self.path.join("acknowledged").display());
-        Ok(self.mark.read()?.map(|revision| Acknowledged { revision, evidence: evidence() }))
+        let marked = self.mark.read()?.map(|revision| Acknowledged {
+            revision,
+            evidence: format!("remembered in {}", self.path.join("acknowledged").display()),
+        });
+        let proven = self.proven.map(|revision| Acknowledged {
+            revision,
+            evidence: format!("its journal {} is damaged at its end", self.path.join(JOURNAL).display()),
+        });
+        Ok(marked.into_iter().chain(proven).max_by_key(|durable| durable.revision))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
-        self.journal().sync().map_err(EngineError::new)?;
+        let mut journal = self.journal();
+        self.before_the_first(&journal)?;
+        journal.sync().map_err(|error| self.in_journal(error))?;
         self.mark.sync()
     }
 
@@ -249,16 +249,6 @@ fn allocated(directory: &Path) -> std::io::Result<u64> {
         };
     }
     Ok(sum)
-}
-
-/// Whether fjall has begun to make its directory and not finished: it writes its version last, and the store's keyspace
-/// (beside its own, 0) only after that.
-fn is_unfinished(directory: &Path) -> bool {
-    directory.exists() && !directory.join("version").exists() && !directory.join("keyspaces/1").exists()
-}
-
-fn sync_directory(path: &Path) -> std::io::Result<()> {
-    std::fs::File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,8 +1,14 @@
-//! A simulated disk under the embedded engine: fjall's journal byte for byte, its tables as a map, the mark as a number.
+//! A simulated disk under the embedded engine: the journal's newest file byte for byte, the tables as a map, the mark as a
+//! number.
 //!
 //! What was written reaches the page cache; what was synced survives a power cut, the rest does by chance, a sector at a
-//! time. After an ending the production code examines the journal's bytes, in a real file, as it does before fjall opens
-//! it. What it decides, and nothing else, is what the store finds. Faults strike at named points, when they are armed.
+//! time. After an ending the production code examines the journal's bytes, in a real file. What it decides, and nothing
+//! else, is what the store finds; as there, opening changes nothing, and the first sync or write adopts what was found.
+//! Faults strike at named points, when they are armed.
+//!
+//! Not simulated: that a full layer becomes a table. Here that happens at once and completely, between two writes, so that
+//! there is never more than one file of the journal and no ending within a rotation, within the writing of a table, or
+//! between a table and the removal of its file; `engine/fjall/tests.rs` has those.
 
 use bytes::Bytes;
 use imbl::OrdMap;
@@ -43,8 +49,13 @@ pub(super) enum Point {
     DiskIsFull,
     /// The sync takes its time.
     SyncIsSlow,
+    /// The process dies before it adopts what it found.
+    BeforeAdoption,
+    /// The process dies when it has adopted what it found and the mark is not written.
+    AfterAdoption,
 }
 
+/// Those that strike while the store serves.
 pub(super) const POINTS: [Point; 8] = [
     Point::BeforeWrite,
     Point::InWrite,
@@ -88,6 +99,10 @@ pub(super) struct State {
     /// What readers see.
     present: OrdMap<Bytes, Bytes>,
     mark: Option<Revision>,
+    /// What the journal as it was found proves to have been durable.
+    proven: Option<Revision>,
+    /// Whether the journal is this process's own.
+    is_adopted: bool,
     /// What the mark's file may hold after a power cut instead.
     older_marks: Vec<Option<Revision>>,
     /// A fault, and how many calls come before it.
@@ -117,6 +132,8 @@ impl Disk {
             number: 0,
             present: OrdMap::new(),
             mark: None,
+            proven: None,
+            is_adopted: true,
             older_marks: vec![None],
             armed: None,
             lies: false,
@@ -154,29 +171,27 @@ impl Disk {
         if let Some(at) = flipped {
             left[at] ^= 1 << (at % 8);
         }
-        // fjall makes its journals longer than what is in them.
+        // There are zeros ahead of what is written.
         left.resize(left.len() + 3 * SECTOR, 0);
-        let path = state.lay_out(directory.path().join("fjall"), &left);
+        let path = state.lay_out(directory.path().join("journal"), &left);
         let mark = Mark::open(&directory.path().join("acknowledged")).unwrap();
         if let Some(revision) = state.mark {
             mark.write(revision).unwrap();
         }
-        let examined = examine(&directory.path().join("fjall"), directory.path(), &mark);
+        let examined = examine(&directory.path().join("journal"), &mark);
         let found = fs::read(path).unwrap();
-        if examined.is_err() {
-            assert!(found == left, "the evidence is as it was");
-        }
-        examined?;
-        state.take(&found);
-        state.mark = mark.read().unwrap();
+        assert!(found == left, "the evidence is as it was");
+        assert_eq!(mark.read().unwrap(), state.mark, "and so is the mark");
+        state.proven = examined?.proven;
+        state.take(found, ending);
         Ok(())
     }
 
     /// A place in the journal that a bit may flip in.
     pub(super) fn any_byte(&self) -> Option<usize> {
         let mut state = self.state();
-        let end = state.batches.last()?.end;
-        Some(state.random.random_range(0..end))
+        let end = state.end();
+        (end > 0).then(|| state.random.random_range(0..end))
     }
 }
 
@@ -219,19 +234,36 @@ impl State {
         path
     }
 
-    /// Reads what was found, as fjall would: whole batches up to the first that is not, then synced.
-    fn take(&mut self, found: &[u8]) {
+    /// Reads what was found: whole batches up to the first that is not. Nothing becomes more durable by that.
+    fn take(&mut self, found: Vec<u8>, ending: Ending) {
         let is_whole = |batch: &&Written| {
             found.len() >= batch.end && found[batch.start..batch.end] == self.journal[batch.start..batch.end]
         };
         let whole = self.batches.iter().take_while(is_whole).count();
         self.batches.truncate(whole);
-        let end = self.batches.last().map_or(0, |batch| batch.end);
-        self.journal.truncate(end);
-        self.synced = end;
+        self.journal = found;
+        let filled = self.journal.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        self.journal.truncate(filled.max(self.end()));
+        // What a power cut leaves is on the disk.
+        self.synced = if ending == Ending::PowerCut { self.journal.len() } else { self.synced };
+        self.synced = self.synced.min(self.journal.len());
+        self.is_adopted = false;
         self.present = self.flushed.clone();
         for batch in &self.batches {
             apply(&mut self.present, &batch.changes);
+        }
+    }
+
+    /// The end of the whole batches.
+    fn end(&self) -> usize {
+        self.batches.last().map_or(0, |batch| batch.end)
+    }
+
+    /// What was found is written anew, durably, without what is torn.
+    fn adopt(&mut self) {
+        if !std::mem::replace(&mut self.is_adopted, true) {
+            self.journal.truncate(self.end());
+            self.synced = if self.lies { self.synced.min(self.journal.len()) } else { self.journal.len() };
         }
     }
 
@@ -276,6 +308,7 @@ impl Storage for Disk {
     fn write(&self, batch: Batch, durability: Durability) -> Result<(), EngineError> {
         let mut state = self.state();
         let strikes = state.strikes();
+        state.adopt();
         let bytes = encoding::encode(&batch.changes, state.batches.len() as u64, 1);
         match strikes {
             Some(Point::BeforeWrite) => die(state),
@@ -317,15 +350,22 @@ impl Storage for Disk {
     }
 
     fn acknowledged(&self) -> Result<Option<Acknowledged>, EngineError> {
-        let mark = |revision| Acknowledged { revision, evidence: "the simulated mark".to_owned() };
-        Ok(self.state().mark.map(mark))
+        let durable = |revision| Acknowledged { revision, evidence: "the simulated disk".to_owned() };
+        let state = self.state();
+        Ok(state.mark.max(state.proven).map(durable))
     }
 
     fn sync(&self) -> Result<(), EngineError> {
         let mut state = self.state();
-        state.synced = state.journal.len();
+        if !state.is_adopted && state.armed == Some((Point::BeforeAdoption, 0)) {
+            die(state);
+        }
+        state.adopt();
+        if !state.lies {
+            state.synced = state.journal.len();
+        }
         state.older_marks.clear();
-        Ok(())
+        if state.armed == Some((Point::AfterAdoption, 0)) { die(state) } else { Ok(()) }
     }
 
     fn size_in_bytes(&self) -> Result<u64, EngineError> {

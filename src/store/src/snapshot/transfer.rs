@@ -3,12 +3,14 @@
 //!
 //! First everything up to one revision, then again and again what was written meanwhile, which gets less each time. For
 //! the last bit nobody may write: the store is shut down, the rest copied, and only then does the target become a store.
-//! Until that moment it opens as none, and the source is never written to: given up at any point, it is as it was.
+//! Until that moment it opens as none, and the source is never written to: given up at any point, it is as it was. Work that
+//! was begun goes on when its future is dropped: whoever needs the target to rest cancels, and awaits it.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::Error;
 use super::block::FULL;
@@ -26,16 +28,22 @@ pub struct Transfer {
     horizon: Revision,
     copied: Revision,
     bytes: u64,
+    cancel: CancellationToken,
 }
 
 impl Transfer {
-    pub(crate) async fn begin(shared: Arc<Shared>, engine: Engine, sharing: Sharing) -> Result<Self, Error> {
+    pub(crate) async fn begin(
+        shared: Arc<Shared>,
+        engine: Engine,
+        sharing: Sharing,
+        cancel: CancellationToken,
+    ) -> Result<Self, Error> {
         blocking(move || {
             let copied = shared.tip();
             let snapshot = shared.engine.snapshot();
             let horizon = number(&*snapshot, record::HORIZON_KEY)?.unwrap_or_default();
             let target = Target::begin(&engine, sharing)?;
-            let mut transfer = Self { shared, target, horizon, copied, bytes: 0 };
+            let mut transfer = Self { shared, target, horizon, copied, bytes: 0, cancel };
             transfer.copy_all(&*snapshot)?;
             Ok(transfer)
         })
@@ -57,7 +65,7 @@ impl Transfer {
     /// Copies what was written since; says how many writes that were.
     ///
     /// # Errors
-    /// [`Error::TooSlow`], [`Error::Overtaken`] and [`Error::Engine`]: the transfer is given up.
+    /// [`Error::TooSlow`], [`Error::Overtaken`], [`Error::Engine`] and [`Error::GivenUp`]: the transfer is given up.
     pub async fn catch_up(mut self) -> Result<(Self, u64), Error> {
         blocking(move || {
             let before = self.copied;
@@ -160,6 +168,9 @@ impl Stretch {
     }
 
     fn write(&mut self, transfer: &mut Transfer) -> Result<(), Error> {
+        if transfer.cancel.is_cancelled() {
+            return Err(Error::GivenUp);
+        }
         transfer.target.write(std::mem::take(&mut self.batch))?;
         transfer.bytes += std::mem::take(&mut self.bytes) as u64;
         Ok(())

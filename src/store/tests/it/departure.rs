@@ -3,6 +3,7 @@
 
 use store::snapshot::Sharing;
 use store::*;
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{servers, until_done};
 use crate::support::*;
@@ -38,7 +39,8 @@ async fn what_was_acknowledged_is_in_the_copy_and_nothing_is_written_behind_it()
         let (_, store) = &servers[mover];
         store.wait_for(50).await;
         let target = memory::new();
-        let transfer = store.transfer(target.clone(), Sharing::Alone).await.unwrap();
+        let transfer =
+            store.transfer(target.clone(), Sharing::Alone, CancellationToken::new()).await.unwrap();
         let departure = away();
         let newest = store.seal(departure.clone()).await.unwrap();
         assert_eq!(store.seal(departure.clone()).await.unwrap(), newest, "asked again, it says the same");

@@ -1,9 +1,11 @@
 //! What a store opened again knows: everything that was acknowledged, or that it does not.
 
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use store::engine::{Batch, Durability};
 use store::*;
 
@@ -184,6 +186,49 @@ async fn a_torn_tail_is_dropped_and_the_store_goes_on() {
         store.close().await;
         assert_eq!(open_disk(directory.path()).await.unwrap().revision(), 22);
     }
+}
+
+/// All files of a directory.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs::read_dir(directory).unwrap().map(|file| file.unwrap().path());
+    paths.filter(|path| path.is_file()).map(|path| (path.clone(), fs::read(path).unwrap())).collect()
+}
+
+/// The newest file of the journal says nothing when its first batch is damaged; how far the store came is in the tables.
+#[tokio::test]
+async fn a_damaged_first_batch_behind_a_rotation_is_missed_and_nothing_is_changed_by_finding_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let store = open_disk(path).await.unwrap();
+    let newest = path.join("journal/1.jnl");
+    let mut begun = None;
+    while begun.is_none_or(|begun| store.revision() < begun + 3) {
+        put(&store, "a", &"x".repeat(50_000)).await;
+        begun = begun.or(newest.exists().then(|| store.revision()));
+    }
+    while journal(path).exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    store.close().await;
+    flip(&newest, 1000);
+    let before = files(&path.join("journal"));
+    for is_marked in [true, false] {
+        if !is_marked {
+            fs::remove_file(path.join("acknowledged")).unwrap();
+        }
+        for _ in 0..2 {
+            // As `store check` does, which changes nothing either.
+            let engine = fjall::open(path).unwrap();
+            assert!(inspect(&engine).unwrap().problems.iter().any(|problem| problem.contains("are lost")));
+            drop(engine);
+            let refusal = open_disk(path).await.map(drop).unwrap_err();
+            assert!(matches!(refusal, OpenError::Lost { .. }), "{refusal}");
+        }
+        assert!(files(&path.join("journal")) == before, "the evidence is as it was");
+        assert!(files(path).keys().all(|path| path.ends_with("acknowledged")), "and nowhere else");
+    }
+    flip(&newest, 1000);
+    open_disk(path).await.unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

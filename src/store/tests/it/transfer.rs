@@ -2,6 +2,7 @@
 
 use store::snapshot::{Error, Sharing};
 use store::*;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::*;
 
@@ -30,7 +31,7 @@ async fn a_store_moves_under_load_with_its_revisions_and_its_history() {
             acknowledged
         });
         let target = memory::new();
-        let mut transfer = store.transfer(target.clone(), sharing).await.unwrap();
+        let mut transfer = store.transfer(target.clone(), sharing, CancellationToken::new()).await.unwrap();
         for _ in 0..5 {
             store.wait_for(transfer.copied() + 20).await;
             let (caught_up, writes) = transfer.catch_up().await.unwrap();
@@ -73,12 +74,13 @@ async fn a_transfer_that_is_given_up_leaves_the_source_and_can_be_begun_again() 
     let store = open_alone(&from, options()).await;
     write_some(&store).await;
     let target = memory::new();
-    drop(store.transfer(target.clone(), Sharing::Shared).await.unwrap());
+    drop(store.transfer(target.clone(), Sharing::Shared, CancellationToken::new()).await.unwrap());
     check_some(&store).await;
-    let transfer = store.transfer(target.clone(), Sharing::Shared).await.unwrap();
+    let transfer = store.transfer(target.clone(), Sharing::Shared, CancellationToken::new()).await.unwrap();
     store.shutdown().await;
     assert_eq!(transfer.finish().await.unwrap(), 7);
-    let again = store.transfer(target.clone(), Sharing::Shared).await.err().unwrap();
+    let again =
+        store.transfer(target.clone(), Sharing::Shared, CancellationToken::new()).await.err().unwrap();
     assert!(matches!(again, Error::NotEmpty { .. }), "{again}");
 }
 
@@ -88,12 +90,29 @@ async fn a_transfer_that_is_slower_than_the_history_is_kept_says_so() {
     let options = Options { clock: std::sync::Arc::new(clock.clone()), history_limit: 2000, ..options() };
     let store = open_alone(&memory::new(), options).await;
     write_some(&store).await;
-    let transfer = store.transfer(memory::new(), Sharing::Alone).await.unwrap();
+    let transfer = store.transfer(memory::new(), Sharing::Alone, CancellationToken::new()).await.unwrap();
     let copied = transfer.copied();
     while store.horizon() <= copied {
         put(&store, "a", &"x".repeat(500)).await;
     }
     let error = transfer.catch_up().await.err().unwrap();
     assert!(matches!(error, Error::TooSlow { .. }), "{error}");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_transfer_that_was_cancelled_writes_nothing_more() {
+    let store = open_alone(&memory::new(), options()).await;
+    write_some(&store).await;
+    let (target, cancel) = (memory::new(), CancellationToken::new());
+    let transfer = store.transfer(target.clone(), Sharing::Alone, cancel.clone()).await.unwrap();
+    put(&store, "late", "x").await;
+    cancel.cancel();
+    let given_up = transfer.catch_up().await.err().unwrap();
+    assert!(matches!(given_up, Error::GivenUp), "{given_up}");
+    let begun = store.transfer(memory::new(), Sharing::Alone, cancel).await.err().unwrap();
+    assert!(matches!(begun, Error::GivenUp), "{begun}");
+    let unfinished = Store::open(target, options()).await.unwrap_err();
+    assert!(matches!(unfinished, OpenError::Unfinished), "{unfinished}");
     store.close().await;
 }

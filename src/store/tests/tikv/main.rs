@@ -15,5 +15,5 @@ mod kill;
 mod partition;
 mod place;
 #[path = "../it/support.rs"]
-#[allow(dead_code)] // Other engines' tests use the rest.
+#[allow(dead_code, unused_imports)] // Other engines' tests use the rest.
 mod support;

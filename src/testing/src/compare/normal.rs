@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use super::answer::Answer;
 use super::case::Step;
@@ -27,8 +27,10 @@ pub(super) struct Normal {
     uids: Seen,
     revisions: Seen,
     addresses: Seen,
+    ports: Seen,
+    /// The server's own, as `:6443`.
     port: String,
-    /// Whether the present step is a dry run: what it draws is never seen again.
+    /// Whether the present step is a dry run.
     dry: bool,
 }
 
@@ -50,6 +52,14 @@ impl Seen {
         name
     }
 
+    /// What stands for a value that was drawn; one that a dry run draws is never seen again.
+    fn drawn(&mut self, value: &str, kind: &str, dry: bool) -> String {
+        match self.known(value) {
+            None if dry => format!("{kind}-dry"),
+            _ => self.replacement(value, kind, ""),
+        }
+    }
+
     fn known(&self, value: &str) -> Option<&str> {
         self.0.iter().find(|(own, _)| own == value).map(|(_, name)| name.as_str())
     }
@@ -62,6 +72,7 @@ impl Normal {
             uids: Seen::default(),
             revisions: Seen::default(),
             addresses: Seen::default(),
+            ports: Seen::default(),
             port: port.to_owned(),
             dry: false,
         }
@@ -99,9 +110,9 @@ impl Normal {
             replace(metadata, "resourceVersion", "<revision of the list>");
         }
         if fields.get("type").is_some_and(|kind| kind == "BOOKMARK") {
-            for at in ["/object", "/object/rows/0/object"] {
-                let place =
-                    fields.get_mut("object").and_then(|object| object.pointer_mut(&at["/object".len()..]));
+            // The object itself, or the one that a table shows.
+            for at in ["", "/rows/0/object"] {
+                let place = fields.get_mut("object").and_then(|object| object.pointer_mut(at));
                 if let Some(metadata) = place.and_then(|object| object.get_mut("metadata")) {
                     replace(metadata, "resourceVersion", "<revision of the bookmark>");
                 }
@@ -139,7 +150,9 @@ impl Normal {
             }
             ("continue", Value::String(text)) if !text.is_empty() => *value = "<continue>".into(),
             ("token", Value::String(text)) if text.starts_with("ey") => *value = "<token>".into(),
-            ("nodePort" | "healthCheckNodePort", Value::Number(_)) => *value = "<node port>".into(),
+            ("nodePort" | "healthCheckNodePort", Value::Number(port)) if is_drawn_port(port) => {
+                *value = self.ports.drawn(&port.to_string(), "node-port", self.dry).into();
+            }
             ("cells", Value::Array(cells)) => {
                 let mut cells = cells.clone();
                 for cell in &mut cells {
@@ -159,10 +172,7 @@ impl Normal {
         if is_server_time(text) {
             *text = if text.contains('.') { "<time with fraction>" } else { "<time>" }.to_owned();
         } else if is_drawn_address(text) {
-            *text = match self.addresses.known(text) {
-                None if self.dry => "address-dry".to_owned(),
-                _ => self.addresses.replacement(text, "address", ""),
-            };
+            *text = self.addresses.drawn(text, "address", self.dry);
         } else if let Some((kind, _)) = text.split_once('=').filter(|(kind, _)| CREDENTIALS.contains(kind)) {
             *text = format!("{kind}=<credential>");
         } else if text.starts_with("-----BEGIN CERTIFICATE") {
@@ -259,6 +269,12 @@ fn is_drawn_address(text: &str) -> bool {
         let [first, second, third, _] = address.octets();
         [first, second] == [10, 96] && third != 0
     })
+}
+
+/// A port that was drawn from the range of node ports. The first 86 are for those who ask for one; in a dry run stock shows
+/// ports right behind the range instead of drawing any (upstream `pkg/registry/core/service/portallocator`).
+fn is_drawn_port(port: &Number) -> bool {
+    port.as_u64().is_some_and(|port| (30086..=32800).contains(&port))
 }
 
 #[cfg(test)]

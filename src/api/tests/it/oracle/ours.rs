@@ -64,7 +64,7 @@ pub(super) fn has_approval(kind: &Descriptor) -> bool {
 pub(super) fn stored(kind: &Descriptor, sent: &Value) -> Option<Value> {
     let mut object = decoded(kind, sent).ok()?;
     let before = shown(kind, &object);
-    initialise(object.meta_mut());
+    initialise(kind, object.meta_mut());
     let cx = context(&object);
     kind.prepare_for_create(&mut object, &cx);
     object.meta_mut().resource_version = Some("1".to_owned());
@@ -93,7 +93,7 @@ fn undefaulted(kind: &Descriptor, value: &Value) -> Option<Object> {
 }
 
 /// `write/prepare.rs`, for a new object.
-fn initialise(new: &mut ObjectMeta) {
+fn initialise(kind: &Descriptor, new: &mut ObjectMeta) {
     meta::wipe_system_fields(new);
     new.uid = Some(UID.to_owned());
     new.resource_version = None;
@@ -101,12 +101,19 @@ fn initialise(new: &mut ObjectMeta) {
     if let (None | Some(""), Some(base)) = (new.name.as_deref(), new.generate_name.as_deref())
         && !base.is_empty()
     {
-        let mut end = base.len().min(meta::MAX_GENERATED_BASE);
-        while !base.is_char_boundary(end) {
-            end -= 1;
-        }
-        new.name = Some(format!("{}{SUFFIX}", &base[..end]));
+        new.name = Some(generated(kind, base));
     }
+}
+
+fn generated(kind: &Descriptor, base: &str) -> String {
+    if kind.generate_name(base) == base {
+        return base.to_owned();
+    }
+    let mut end = base.len().min(meta::MAX_GENERATED_BASE);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{SUFFIX}", &base[..end])
 }
 
 fn context(object: &Object) -> Context {
@@ -127,7 +134,7 @@ fn review(kind: &Descriptor, new: &Object) -> Answer {
 }
 
 fn create(kind: &Descriptor, mut new: Object) -> Answer {
-    initialise(new.meta_mut());
+    initialise(kind, new.meta_mut());
     let warnings = kind.preparation_warnings(&new);
     let cx = context(&new);
     kind.prepare_for_create(&mut new, &cx);

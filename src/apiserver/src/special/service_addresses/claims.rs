@@ -26,6 +26,8 @@ pub(crate) enum Claim {
 pub(super) struct Taken {
     by_service: HashMap<Key, (String, Vec<Claim>)>,
     owners: HashMap<Claim, Key>,
+    /// Services that are stored and cannot be read, encrypted with a key that is not here, for example.
+    unreadable: HashSet<Key>,
     reserved: HashMap<Claim, Reserved>,
 }
 
@@ -45,6 +47,22 @@ impl Taken {
         self.by_service.get(key).map_or(("", &[]), |(uid, claims)| (uid, claims))
     }
 
+    /// Whether a service is stored of which nobody knows here what it has.
+    pub(super) fn is_unreadable(&self, key: &Key) -> bool {
+        self.unreadable.contains(key)
+    }
+
+    /// Whether a claim may be a service's: it is free, or this very service has it. What the allocator reserved for another
+    /// service of this name, or somebody by hand, is in the way as everything else is (upstream's `ErrAllocated`).
+    fn is_free_for(&self, claim: &Claim, service: &Key, is_new: bool) -> bool {
+        match (self.owner(claim), self.reserved(claim)) {
+            (None, None) => true,
+            _ if is_new => false,
+            (Some(owner), _) => owner == service,
+            (None, Some(reserved)) => reserved.is_for(service, self.service(service).0),
+        }
+    }
+
     /// Every stored service, its uid and what it has.
     pub(super) fn services(&self) -> impl Iterator<Item = (&Key, &str, &[Claim])> {
         self.by_service.iter().map(|(key, (uid, claims))| (key, uid.as_str(), claims.as_slice()))
@@ -60,15 +78,15 @@ impl Index for Taken {
     fn put(&mut self, entry: &Entry) {
         self.remove(&entry.key);
         if let Some(claim) = reservations::claim(&entry.key) {
-            if let Some(reserved) = Reserved::read(entry) {
-                self.reserved.insert(claim, reserved);
-            }
+            self.reserved.insert(claim, Reserved::read(entry));
             return;
         }
         let spec = match typed::from_json::<Service>(&entry.bytes) {
             Ok(service) => service.spec.unwrap_or_default(),
             Err(error) => {
-                return tracing::error!(key = entry.key.as_str(), %error, "a stored service cannot be read");
+                tracing::error!(key = entry.key.as_str(), %error, "a stored service cannot be read");
+                self.unreadable.insert(entry.key.clone());
+                return;
             }
         };
         let claims = claims(&spec);
@@ -83,6 +101,7 @@ impl Index for Taken {
             self.reserved.remove(&claim);
             return;
         }
+        self.unreadable.remove(key);
         for claim in self.by_service.remove(key).unwrap_or_default().1 {
             if self.owners.get(&claim) == Some(key) {
                 self.owners.remove(&claim);
@@ -167,13 +186,9 @@ impl Claims {
     /// Takes a claim unless somebody else has it.
     pub(super) fn take(&self, service: &Key, claim: Claim, hold: &mut Hold) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let owner_is_other = self.taken.read(|taken| {
-            let by_other = |reserved: &Reserved| reserved.service.as_ref() != Some(service);
-            taken.owners.get(&claim).is_some_and(|owner| owner != service)
-                || taken.reserved.get(&claim).is_some_and(by_other)
-        });
+        let is_free = self.taken.read(|taken| taken.is_free_for(&claim, service, hold.is_new));
         let held_by_other = held.contains(&claim) && !hold.claims.contains(&claim);
-        if owner_is_other || held_by_other {
+        if !is_free || held_by_other {
             return false;
         }
         if held.insert(claim.clone()) {

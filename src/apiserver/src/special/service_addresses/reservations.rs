@@ -12,11 +12,14 @@ use std::sync::Arc;
 use api::{Descriptor, Object};
 use k8s_openapi::api::networking::v1::{IPAddress, IPAddressSpec, ParentReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::jiff::Timestamp;
 use machinery::{meta, typed};
 use serde::{Deserialize, Serialize};
 use store::{CommitError, Entry, Key, Precondition, Range, Revision, Store, Value, Write};
 
 use super::claims::Claim;
+use crate::verbs::delete;
+use crate::verbs::delete::options::DeleteOptions;
 
 const ADDRESSES: (&str, &str) = ("networking.k8s.io", "ipaddresses");
 /// Not a kind that is served: only servers read it.
@@ -58,7 +61,7 @@ pub(super) struct Owner {
 /// A stored reservation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reserved {
-    /// `None` where it is for something else than a service.
+    /// `None` where it is for something else than a service, or cannot be read.
     pub(super) service: Option<Key>,
     /// Empty where a server of another make wrote it.
     pub(super) uid: String,
@@ -76,13 +79,14 @@ struct Port {
 }
 
 impl Reserved {
-    /// Reads a reservation; one that cannot be read is logged, and reserves for nobody.
-    pub(super) fn read(entry: &Entry) -> Option<Reserved> {
+    /// Reads a reservation. One that cannot be read is logged; it stays in everybody's way, since nobody can tell for whom it
+    /// is, and is never given up here.
+    pub(super) fn read(entry: &Entry) -> Reserved {
         let unreadable = |error: &dyn std::fmt::Display| {
             tracing::error!(key = entry.key.as_str(), %error, "a stored reservation cannot be read");
             Reserved { service: None, uid: String::new(), is_managed: false, revision: entry.revision }
         };
-        Some(if entry.key.group() == PORTS.0 {
+        if entry.key.group() == PORTS.0 {
             match serde_json::from_slice::<Port>(&entry.bytes) {
                 Ok(port) => Reserved {
                     service: Some(service(&port.namespace, &port.service)),
@@ -97,7 +101,12 @@ impl Reserved {
                 Ok(address) => Reserved::of_address(&address, entry.revision),
                 Err(error) => unreadable(&error),
             }
-        })
+        }
+    }
+
+    /// Whether the allocator made it for this very service, and not for another one that has had its name.
+    pub(super) fn is_for(&self, service: &Key, uid: &str) -> bool {
+        self.is_managed && self.service.as_ref() == Some(service) && !uid.is_empty() && self.uid == uid
     }
 
     fn of_address(address: &IPAddress, revision: Revision) -> Reserved {
@@ -130,45 +139,96 @@ impl Reservations {
         Reservations { store, address }
     }
 
-    /// Reserves a claim, or takes over a reservation as it was at a revision; `None` where somebody else was faster.
+    /// Reserves a claim; `None` where somebody else was faster.
     ///
     /// # Errors
     /// Where the store takes no writes.
-    pub(super) async fn make(
+    pub(super) async fn make(&self, claim: &Claim, owner: &Owner) -> Result<Option<Revision>, CommitError> {
+        self.put(key(claim), Precondition::Absent, self.value(claim, owner)).await
+    }
+
+    /// Writes a service's own reservation again as it is, so that whoever gives it up at this moment does not; `None` where
+    /// it has changed since that revision.
+    ///
+    /// # Errors
+    /// Where the store takes no writes.
+    pub(super) async fn renew(
         &self,
         claim: &Claim,
-        owner: &Owner,
-        over: Option<Revision>,
+        revision: Revision,
     ) -> Result<Option<Revision>, CommitError> {
-        let precondition = over.map_or(Precondition::Absent, Precondition::Revision);
-        let write = Write::Put(self.value(claim, owner));
-        match self.store.commit(key(claim), precondition, write).await {
+        let key = key(claim);
+        let Some(entry) = self.store.get(&key) else { return Ok(None) };
+        let value = match claim {
+            Claim::Address(_) => match self.address.decode_stored(&entry.bytes) {
+                Ok(address) => self.encode(&address),
+                // It was readable at that revision.
+                Err(_) => return Ok(None),
+            },
+            Claim::Port(_) => Value::whole(entry.bytes.clone()),
+        };
+        self.put(key, Precondition::Revision(revision), value).await
+    }
+
+    async fn put(
+        &self,
+        key: Key,
+        precondition: Precondition,
+        value: Value,
+    ) -> Result<Option<Revision>, CommitError> {
+        match self.store.commit(key, precondition, Write::Put(value)).await {
             Ok(committed) => Ok(Some(committed.entry.revision)),
             Err(CommitError::Exists(_) | CommitError::Conflict(_) | CommitError::Missing) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Gives up a reservation, unless it has changed since that revision. What fails is left to the repair loop.
-    pub(super) async fn release(&self, claim: &Claim, revision: Revision) {
+    /// Gives up a reservation, unless it has changed since that revision: an address with finalizers is marked as deleted and
+    /// stays somebody's until they are gone. The answer is whether it is gone. What fails is left to the repair loop.
+    pub(super) async fn release(&self, claim: &Claim, revision: Revision) -> bool {
         let key = key(claim);
-        let Some(entry) = self.store.get(&key) else { return };
-        // What watchers see last is the object as it was.
-        let write = Write::Delete(Value::whole(entry.bytes.clone()));
-        match self.store.commit(key.clone(), Precondition::Revision(revision), write).await {
-            Ok(_) | Err(CommitError::Conflict(_) | CommitError::Missing) => {}
+        let Some(entry) = self.store.get(&key).filter(|entry| entry.revision == revision) else {
+            return false;
+        };
+        let released = match claim {
+            Claim::Address(_) => self.delete(&entry).await,
+            Claim::Port(_) => {
+                let write = Write::Delete(Value::whole(entry.bytes.clone()));
+                let committed = self.store.commit(key.clone(), Precondition::Revision(revision), write).await;
+                committed.map(|_| true)
+            }
+        };
+        match released {
+            Ok(is_gone) => is_gone,
+            Err(CommitError::Conflict(_) | CommitError::Missing) => false,
             Err(error) => {
                 tracing::warn!(key = key.as_str(), %error, "a reservation could not be given up yet");
+                false
             }
         }
     }
 
+    /// Deletes an address as a client would who says nothing about how; whether it is gone.
+    async fn delete(&self, entry: &Arc<Entry>) -> Result<bool, CommitError> {
+        let object = match self.address.decode_stored(&entry.bytes) {
+            Ok(object) => object,
+            Err(error) => {
+                tracing::error!(key = entry.key.as_str(), %error, "a stored reservation cannot be read");
+                return Ok(false);
+            }
+        };
+        let plan = delete::plan(&self.address, object, &DeleteOptions::default(), Timestamp::now());
+        delete::commit(&self.store, &self.address, entry, plan, false).await.map(|outcome| outcome.gone)
+    }
+
+    fn encode(&self, address: &Object) -> Value {
+        let (head, tail) = self.address.encode(address);
+        Value::new(head.into(), tail.into())
+    }
+
     fn value(&self, claim: &Claim, owner: &Owner) -> Value {
         match claim {
-            Claim::Address(ip) => {
-                let (head, tail) = self.address.encode(&Object::new(address(*ip, owner)));
-                Value::new(head.into(), tail.into())
-            }
+            Claim::Address(ip) => self.encode(&Object::new(address(*ip, owner))),
             Claim::Port(_) => {
                 let record = Port {
                     namespace: owner.key.namespace().to_owned(),

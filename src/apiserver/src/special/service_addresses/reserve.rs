@@ -35,7 +35,7 @@ pub(crate) async fn reserve(intent: &Intent<'_>, draft: &Draft) -> Result<Option
             Ok(Made::Already) => {}
             Ok(Made::Now(revision)) => reservation.made.push((claim.clone(), revision)),
             Ok(Made::Never) => {
-                addresses.give_up(&reservation.made).await;
+                addresses.withdraw(reservation).await;
                 // The next choice is to see what was in the way of this one.
                 let caught_up = intent.call.server.store.catch_up().await;
                 return caught_up
@@ -43,7 +43,7 @@ pub(crate) async fn reserve(intent: &Intent<'_>, draft: &Draft) -> Result<Option
                     .map_err(|error| Status::service_unavailable(error.to_string()));
             }
             Err(error) => {
-                addresses.give_up(&reservation.made).await;
+                addresses.withdraw(reservation).await;
                 return Err(refused(&error, &GroupResource::new("", "services"), owner.key.name()));
             }
         }
@@ -77,19 +77,16 @@ impl Addresses {
             let is_stored = uid == owner.uid && claims.contains(claim);
             (is_stored, taken.reserved(claim).cloned())
         };
-        let over = match self.claims.read(look) {
-            (_, None) => None,
-            (is_stored, Some(reserved)) if reserved.service.as_ref() == Some(&owner.key) => {
-                if is_stored {
-                    return Ok(Made::Already);
-                }
-                // Written again, so that whoever gives it up at this moment does not. Of two services of one name only one
-                // can be stored.
-                Some(reserved.revision)
+        let made = match self.claims.read(look) {
+            (_, None) => self.reservations.make(claim, owner).await?,
+            // Whoever else has reserved it meanwhile, this write does not change what the service has.
+            (true, Some(_)) => return Ok(Made::Already),
+            // Left by a write that failed or lost a race.
+            (false, Some(reserved)) if reserved.is_for(&owner.key, &owner.uid) => {
+                self.reservations.renew(claim, reserved.revision).await?
             }
-            (_, Some(_)) => return Ok(Made::Never),
+            (false, Some(_)) => None,
         };
-        let made = self.reservations.make(claim, owner, over).await?;
         Ok(made.map_or(Made::Never, Made::Now))
     }
 
@@ -113,20 +110,22 @@ impl Addresses {
 
     /// After a write or a deletion: gives up what the service had and has no longer.
     pub(crate) async fn settle(&self, reservation: Reservation) {
-        let Some(service) = &reservation.service else { return };
-        let kept = self.claims.read(|taken| taken.service(service).1.to_vec());
-        let gone = reservation.before.into_iter().filter(|(claim, _)| !kept.contains(claim));
-        self.give_up(&gone.collect::<Vec<_>>()).await;
+        self.give_up(reservation.service, reservation.before).await;
     }
 
-    /// After a write that was refused: gives up what was reserved for it.
+    /// After a write that was refused or starts over: gives up what was reserved for it.
     pub(crate) async fn withdraw(&self, reservation: Reservation) {
-        self.give_up(&reservation.made).await;
+        self.give_up(reservation.service, reservation.made).await;
     }
 
-    async fn give_up(&self, claims: &[(Claim, Revision)]) {
+    /// Gives up what the service as it is stored now does not have.
+    async fn give_up(&self, service: Option<Key>, claims: Vec<(Claim, Revision)>) {
+        let Some(service) = service else { return };
+        let kept = self.claims.read(|taken| taken.service(&service).1.to_vec());
         for (claim, revision) in claims {
-            self.reservations.release(claim, *revision).await;
+            if !kept.contains(&claim) {
+                self.reservations.release(&claim, revision).await;
+            }
         }
     }
 }

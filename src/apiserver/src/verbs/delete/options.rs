@@ -39,7 +39,8 @@ impl DeleteOptions {
         DeleteOptions::check(wire)
     }
 
-    /// Checks options that a handler has at hand.
+    /// Checks options that a handler has at hand. `ignoreStoreReadErrorWithClusterBreakingPotential` has no effect, as
+    /// upstream, which drops it unless `AllowUnsafeMalformedObjectDeletion` (alpha) is on.
     pub(crate) fn check(wire: v1::DeleteOptions) -> Result<DeleteOptions, Status> {
         let dry_run = wire.dry_run.unwrap_or_default();
         let mut errors: ErrorList = dry_run_errors(&dry_run.iter().map(String::as_str).collect::<Vec<_>>());

@@ -11,7 +11,7 @@ use crate::special;
 
 /// What to do.
 #[derive(Debug)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     /// It is being deleted already, and not more slowly than asked.
     Nothing,
     /// Store it marked; somebody else (a kubelet, a finalizer's owner) finishes.
@@ -30,7 +30,8 @@ enum Grace {
     Running,
 }
 
-pub(super) fn plan(kind: &Descriptor, mut object: Object, options: &DeleteOptions, now: Timestamp) -> Plan {
+/// Plans the deletion of an object.
+pub(crate) fn plan(kind: &Descriptor, mut object: Object, options: &DeleteOptions, now: Timestamp) -> Plan {
     let grace = apply_grace(kind, &mut object, options, now);
     if matches!(grace, Grace::Running) {
         return Plan::Nothing;

@@ -3,9 +3,10 @@
 //!
 //! Client certificates count if the authority vouches for them that the API server publishes in ConfigMap
 //! `kube-system/extension-apiserver-authentication`; tokens are reviewed by it; whoever has neither is anonymous. What a
-//! user may see, it is asked for each request: those who look at metrics do so a few times a minute.
+//! user may see, it is asked. Its answers hold for some seconds ([`Answers`]): however often somebody asks here, it is asked
+//! seldom.
 
-use apiserver::{Peer, PeerVerifier, User};
+use apiserver::{MASTERS, Peer, PeerVerifier, User};
 use client::{Informer, Selection};
 use http::header::AUTHORIZATION;
 use http::{Method, Request};
@@ -22,10 +23,9 @@ use rustls::pki_types::CertificateDer;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::answers::Answers;
 use crate::server::addons::authentication;
 
-/// The group that may do everything.
-const MASTERS: &str = "system:masters";
 /// What everybody may see: a load balancer or a kubelet that probes has no credentials.
 const OPEN: [&str; 3] = ["/healthz", "/readyz", "/livez"];
 
@@ -34,6 +34,10 @@ pub(super) struct Access {
     client: Client,
     /// The authority of client certificates.
     published: Informer<ConfigMap>,
+    /// Whom tokens stand for; `None` where for nobody.
+    users: Answers<Option<User>>,
+    /// Whether somebody may do something.
+    permissions: Answers<bool>,
 }
 
 impl Access {
@@ -42,7 +46,7 @@ impl Access {
         let fields = Some(format!("metadata.name={}", authentication::NAME));
         let selection = Selection { fields, ..Selection::default() };
         let published = Informer::start(client.clone(), Some(authentication::NAMESPACE), selection, cancel);
-        Self { client, published }
+        Self { client, published, users: Answers::default(), permissions: Answers::default() }
     }
 
     /// Whom the certificate of a connection names.
@@ -89,19 +93,22 @@ impl Access {
     }
 
     async fn user_of(&self, token: &str) -> Result<User, Status> {
+        let user = self.users.of(token.as_bytes(), self.review_token(token)).await?;
+        user.ok_or_else(|| Status::unauthorized("Unauthorized"))
+    }
+
+    async fn review_token(&self, token: &str) -> Result<Option<User>, Status> {
         let spec = TokenReviewSpec { token: token.to_owned(), ..TokenReviewSpec::default() };
         let review = TokenReview { spec, ..TokenReview::default() };
         let reviews = Api::<TokenReview>::all(self.client.clone());
         let answer = reviews.create(&PostParams::default(), &review).await.map_err(|error| failed(&error))?;
         let status = answer.status.filter(|status| status.authenticated == Some(true));
-        let user = status.and_then(|status| status.user);
-        let user = user.ok_or_else(|| Status::unauthorized("Unauthorized"))?;
-        Ok(User {
+        Ok(status.and_then(|status| status.user).map(|user| User {
             name: user.username.unwrap_or_default(),
             uid: user.uid.unwrap_or_default(),
             groups: user.groups.unwrap_or_default(),
             extra: user.extra.unwrap_or_default(),
-        })
+        }))
     }
 
     async fn may(&self, user: &User, verb: &str, path: &str) -> Result<bool, Status> {
@@ -114,6 +121,12 @@ impl Access {
             non_resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };
+        // All that is asked is in there, in an order that is always the same.
+        let question = serde_json::to_vec(&spec).expect("a review is JSON");
+        self.permissions.of(&question, self.review_access(spec)).await
+    }
+
+    async fn review_access(&self, spec: SubjectAccessReviewSpec) -> Result<bool, Status> {
         let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
         let reviews = Api::<SubjectAccessReview>::all(self.client.clone());
         let answer = reviews.create(&PostParams::default(), &review).await.map_err(|error| failed(&error))?;

@@ -13,6 +13,16 @@ use serde_json::{Value, json};
 /// One check of a health page: its name, upstream's, and how to make it.
 pub(crate) type Check = (&'static str, Box<dyn Fn() -> Result<(), String> + Send + Sync>);
 
+/// The check `name`: it holds where `is_well` says so; else `why` is what is wrong.
+pub(crate) fn check(
+    name: &'static str,
+    why: impl Into<String>,
+    is_well: impl Fn() -> bool + Send + Sync + 'static,
+) -> Check {
+    let why = why.into();
+    (name, Box::new(move || if is_well() { Ok(()) } else { Err(why.clone()) }))
+}
+
 /// What a component shows.
 pub(crate) struct Pages {
     /// Whether it should be killed: of `/healthz`.
@@ -110,9 +120,9 @@ mod tests {
 
     use super::*;
 
-    async fn check(path: &str, code: u16, expected: &str) {
-        let broken: Check = ("leaderElection", Box::new(|| Err("the lease is old".to_owned())));
-        let fine: Check = ("sched-handler-sync", Box::new(|| Ok(())));
+    async fn expect(path: &str, code: u16, expected: &str) {
+        let broken = check("leaderElection", "the lease is old", || false);
+        let fine = check("sched-handler-sync", "not synced", || true);
         let pages = Pages {
             health: vec![broken],
             ready: vec![fine],
@@ -127,13 +137,13 @@ mod tests {
 
     #[tokio::test]
     async fn health_pages_answer_as_upstreams_do() {
-        check("/healthz", 500, "[-]leaderElection failed: reason withheld\nhealthz check failed\n").await;
-        check("/healthz?exclude=leaderElection", 200, "ok").await;
-        check("/healthz/leaderElection", 500, "internal server error: the lease is old\n").await;
-        check("/livez?verbose", 200, "[+]ping ok\nlivez check passed\n").await;
-        check("/readyz?verbose", 200, "[+]sched-handler-sync ok\nreadyz check passed\n").await;
-        check("/readyz/ping", 404, "404 page not found\n").await;
-        check("/configz", 200, r#"{"componentconfig":{"kind":"K"}}"#).await;
-        check("/debug", 404, "404 page not found\n").await;
+        expect("/healthz", 500, "[-]leaderElection failed: reason withheld\nhealthz check failed\n").await;
+        expect("/healthz?exclude=leaderElection", 200, "ok").await;
+        expect("/healthz/leaderElection", 500, "internal server error: the lease is old\n").await;
+        expect("/livez?verbose", 200, "[+]ping ok\nlivez check passed\n").await;
+        expect("/readyz?verbose", 200, "[+]sched-handler-sync ok\nreadyz check passed\n").await;
+        expect("/readyz/ping", 404, "404 page not found\n").await;
+        expect("/configz", 200, r#"{"componentconfig":{"kind":"K"}}"#).await;
+        expect("/debug", 404, "404 page not found\n").await;
     }
 }

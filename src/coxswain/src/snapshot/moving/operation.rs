@@ -1,25 +1,28 @@
 //! The running server's part of `store move`: it copies its state while it serves, then begins anew over the copy.
 //!
-//! Whoever asked sees a line for each step. If they go away while everything is copied, the move is given up; once writes
-//! have stopped it is brought to its end either way.
+//! One move at a time, its taking back included: another that is asked for meanwhile is refused. Whoever asked sees a line
+//! for each step. If they go away while everything is copied, the move is given up; once writes have stopped it is brought to
+//! its end either way.
 
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use apiserver::{Body, BoxError, Operation};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use store::Store;
 use store::snapshot::Transfer;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::departing::Departing;
+use super::departing::{Departing, Open};
 use super::place::{self, TikvPlace};
 use super::word::{self, State};
-use crate::snapshot::operation::{Pieces, refused_method};
+use crate::snapshot::operation::{Pieces, refused};
 use crate::snapshot::size;
 use crate::store::StorePlace;
 
@@ -53,17 +56,32 @@ pub(crate) struct MoveOperation {
     pub(crate) place: StorePlace,
     /// Cancelled when the server is to begin anew.
     pub(crate) restart: CancellationToken,
+    /// How TiKV is opened.
+    pub(crate) open: Open,
+    /// Held while a move is under way.
+    pub(crate) turn: Arc<Mutex<()>>,
+}
+
+impl MoveOperation {
+    /// `None` while another move is under way, and once the server is about to begin anew.
+    fn take_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        let turn = self.turn.clone().try_lock_owned().ok()?;
+        (!self.restart.is_cancelled()).then_some(turn)
+    }
 }
 
 impl Operation for MoveOperation {
     fn answer(&self, request: Request<Body>) -> Response<Body> {
         if request.method() != http::Method::POST {
-            return refused_method();
+            return refused(StatusCode::METHOD_NOT_ALLOWED);
         }
+        let Some(turn) = self.take_turn() else { return refused(StatusCode::CONFLICT) };
         let (lines, received) = mpsc::channel(16);
         let work = Work { server: self.clone(), lines: lines.clone() };
         tokio::spawn(async move {
-            if let Err(error) = work.run(request.into_body()).await {
+            let moved = work.run(request.into_body()).await;
+            drop(turn);
+            if let Err(error) = moved {
                 tracing::warn!(error = format!("{error:#}"), "the state was not moved");
                 // Whoever asked may have gone.
                 drop(lines.send(Ok(format!("error: {error:#}\n").into())).await);
@@ -96,10 +114,9 @@ impl Work {
     }
 
     async fn move_into_tikv(&self, to: &TikvPlace) -> anyhow::Result<()> {
-        let MoveOperation { store, data, restart, .. } = &self.server;
-        let transfer = self.unless_they_go(async {
-            let transfer = super::begin_into(data, store, to).await?;
-            self.catch_up(transfer).await
+        let MoveOperation { store, data, restart, open, .. } = &self.server;
+        let transfer = self.unless_they_go(async |cancel| {
+            self.catch_up(super::begin_into(data, store, to, *open, cancel).await?).await
         });
         let transfer = transfer.await?;
         // From here on it is finished, or the server begins anew where it was.
@@ -113,9 +130,10 @@ impl Work {
     }
 
     async fn move_into_directory(&self, from: TikvPlace) -> anyhow::Result<()> {
-        let MoveOperation { store, data, host, restart, .. } = &self.server;
-        let departing = Departing::intend(data, from, host, super::open)?;
-        let transfer = self.unless_they_go(async { self.catch_up(departing.copy(store).await?).await });
+        let MoveOperation { store, data, host, restart, open, .. } = &self.server;
+        let departing = Departing::intend(data, from, host, *open)?;
+        let transfer =
+            self.unless_they_go(async |cancel| self.catch_up(departing.copy(store, cancel).await?).await);
         let transfer = match transfer.await {
             Ok(transfer) => transfer,
             Err(error) => {
@@ -123,7 +141,7 @@ impl Work {
                 return Err(error);
             }
         };
-        // From here on it is finished, or the server begins anew, settles it, and is where the word says.
+        // From here on it is finished, or the server begins anew, settles it, and is where TiKV says.
         let _restart = restart.clone().drop_guard();
         self.say("writes pause").await;
         let newest = departing.seal(store).await?;
@@ -132,20 +150,26 @@ impl Work {
         let bytes = transfer.bytes();
         departing.finish(transfer, newest).await?;
         self.say("all is copied").await;
+        departing.conclude().await?;
         departing.leave_word()?;
         self.moved(newest, bytes, &format!("into {}", data.display())).await;
         Ok(())
     }
 
-    /// Does it unless whoever asked goes away meanwhile.
+    /// Does it unless whoever asked goes away meanwhile. Nothing of it goes on when this returns.
     async fn unless_they_go(
         &self,
-        work: impl Future<Output = anyhow::Result<Transfer>>,
+        work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<Transfer>,
     ) -> anyhow::Result<Transfer> {
+        let cancel = CancellationToken::new();
+        let mut work = pin!(work(cancel.clone()));
         tokio::select! {
-            done = work => done,
-            () = self.lines.closed() => bail!("whoever asked for it has gone"),
+            done = &mut work => return done,
+            () = self.lines.closed() => cancel.cancel(),
         }
+        // A copy is made by a thread that looks at the token; what it has made is let go of here.
+        drop(work.await);
+        bail!("whoever asked for it has gone")
     }
 
     /// Copies until little is left.
@@ -173,3 +197,6 @@ impl Work {
         drop(self.lines.send(Ok(format!("{line}\n").into())).await);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,16 +109,29 @@ pub(crate) fn follow(data: &Path, told: StorePlace) -> anyhow::Result<StorePlace
         (State::Tikv(tikv), _) => {
             bail!("the state was moved to {tikv}, and the flags name another: make them say the same")
         }
-        (State::Embedded(_), StorePlace::Embedded) => Ok(StorePlace::Embedded),
+        (State::Embedded(_), StorePlace::Embedded) => arrived(data),
         (State::Embedded(Intent { from, .. }), _) if is_of_before => {
             tracing::info!(%from, "the state was moved into the data directory; take the --store flags away");
-            Ok(StorePlace::Embedded)
+            arrived(data)
         }
         (State::Embedded(_), StorePlace::Tikv { .. }) => bail!(
             "the state was moved into the data directory {}: leave the flags --store… out, or move it again",
             data.display()
         ),
     }
+}
+
+/// The state that was moved into the directory. Where it is gone, nobody begins another in its place.
+fn arrived(data: &Path) -> anyhow::Result<StorePlace> {
+    let store = data.join("store");
+    let holds_something = std::fs::read_dir(&store).is_ok_and(|mut entries| entries.next().is_some());
+    ensure!(
+        holds_something,
+        "the state was moved into {}, and it is not there: put it back, or reset the data directory (`coxswain reset`) and \
+         restore a snapshot",
+        store.display()
+    );
+    Ok(StorePlace::Embedded)
 }
 
 /// Whether a move took the state of a data directory elsewhere.
@@ -140,6 +153,7 @@ fn set_aside(data: &Path) -> anyhow::Result<()> {
     let aside = aside.context("there are too many stores that were left behind")?;
     std::fs::rename(&left, &aside)
         .with_context(|| format!("cannot rename {} to {}", left.display(), aside.display()))?;
+    word::sync(data)?;
     tracing::info!(path = %aside.display(), "the store that was moved is kept here until somebody removes it");
     Ok(())
 }
@@ -173,6 +187,10 @@ mod tests {
         assert!(follow(told("other/")).unwrap_err().contains("the flags name another"));
         let intent = Intent { from: tikv("m/"), token: "00".repeat(16) };
         word::leave(data, &State::Embedded(intent)).unwrap();
+        assert!(follow(embedded()).unwrap_err().contains("it is not there"));
+        std::fs::create_dir(data.join("store")).unwrap();
+        assert!(follow(told("m/")).unwrap_err().contains("it is not there"), "an empty one is none");
+        std::fs::write(data.join("store/acknowledged"), "").unwrap();
         assert_eq!(follow(embedded()).unwrap(), "Embedded");
         assert_eq!(
             follow(told("m/")).unwrap(),

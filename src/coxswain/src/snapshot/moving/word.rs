@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ pub(super) enum State {
 
 impl Word {
     pub(super) fn read(data: &Path) -> anyhow::Result<Option<Self>> {
-        read(&data.join(WORD))
+        read(data, WORD)
     }
 }
 
@@ -52,7 +52,20 @@ pub(super) struct Intent {
 
 impl Intent {
     pub(super) fn read(data: &Path) -> anyhow::Result<Option<Self>> {
-        read(&data.join(INTENT))
+        read(data, INTENT)
+    }
+
+    /// Makes sure that no move is under way in a directory.
+    ///
+    /// # Errors
+    /// One is, or was broken off.
+    pub(super) fn must_not_be(data: &Path) -> anyhow::Result<()> {
+        match Self::read(data)? {
+            None => Ok(()),
+            Some(Self { from, .. }) => bail!(
+                "a move from {from} was begun and could not be taken back: start the server anew, which brings it to its end"
+            ),
+        }
     }
 
     /// Durable when it returns.
@@ -93,20 +106,20 @@ pub(super) fn leave(data: &Path, state: &State) -> anyhow::Result<()> {
     write(data, WORD, &Word { state: state.clone(), left })
 }
 
-/// Whether the state is in the directory: that which the intent speaks of, if there is one.
-pub(super) fn has_arrived(data: &Path, intent: Option<&Intent>) -> anyhow::Result<bool> {
-    let word = Word::read(data)?;
-    Ok(word.is_some_and(|word| match word.state {
-        State::Embedded(arrived) => intent.is_none_or(|intent| *intent == arrived),
-        State::Tikv(_) => false,
-    }))
+/// Whether the directory says that the state which the intent speaks of is in it.
+pub(super) fn has_arrived(data: &Path, intent: &Intent) -> anyhow::Result<bool> {
+    let arrived = |word: Word| matches!(word.state, State::Embedded(arrived) if arrived == *intent);
+    Ok(Word::read(data)?.is_some_and(arrived))
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
-    match std::fs::read(path) {
+fn read<T: DeserializeOwned>(data: &Path, name: &str) -> anyhow::Result<Option<T>> {
+    let path = data.join(name);
+    match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         text => {
             let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            // Whoever wrote it may have been killed before it was durable, and what is read is acted on.
+            sync(data)?;
             let word = serde_json::from_slice(&text);
             word.map(Some).with_context(|| format!("{} is damaged", path.display()))
         }

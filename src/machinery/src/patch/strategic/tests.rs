@@ -158,7 +158,7 @@ fn bad_patches_are_refused_in_upstreams_words() {
         r#"{"containers":[{"image":"x"}]}"#,
         "map: map[image:x] does not contain declared merge key: name",
     );
-    check_error(POD, "{}", r#"{"$patch":"x"}"#, "unknown patch type: x in map: map[]");
+    check_error(POD, "{}", r#"{"$patch":"x"}"#, "unknown patch type: x in map: map[$patch:x]");
     check_error(
         POD,
         r#"{"foo":{}}"#,

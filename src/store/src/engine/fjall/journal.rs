@@ -6,12 +6,12 @@
 //! damage are searched for log records, and from those it is decided: every log record proves that everything before its
 //! own batch was durable. In a file that has a successor nothing may be damaged at all.
 //!
-//! Only a torn tail is cut off, after it was copied aside; a loss is reported with nothing changed. The layout is that of
-//! fjall 3's own journals, in which earlier versions of this engine kept what they wrote; a test writes with the real
-//! fjall to see that it still is.
+//! Looking changes nothing, so that a refusal leaves every byte as it was; a torn tail is set [`aside`] when the journal is
+//! adopted ([`segments`]). The layout is that of fjall 3's own journals, in which earlier versions of this engine kept
+//! what they wrote; a test writes with the real fjall to see that it still is.
 
 use bytes::Bytes;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
@@ -21,42 +21,57 @@ use crate::engine::Change;
 use crate::record::{self, LogRecord, MAX_LOG_RECORD};
 use crate::{EngineError, OpenError, Revision};
 
-/// Looks at the journal in `directory`; a torn tail is copied to a file in `aside`. Gives the highest revision that is
-/// known of.
-pub(crate) fn examine(directory: &Path, aside: &Path, mark: &Mark) -> Result<Option<Revision>, OpenError> {
+/// What a journal tells of the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Examined {
+    /// The highest revision that is known of.
+    pub(crate) known: Option<Revision>,
+    /// The highest revision that what lies behind the whole batches proves to have been durable.
+    pub(crate) proven: Option<Revision>,
+}
+
+/// Looks at the journal in `directory` and changes nothing. Where not even a whole batch says how far the store came, what
+/// is proven has to be compared with what the tables hold.
+pub(crate) fn examine(directory: &Path, mark: &Mark) -> Result<Examined, OpenError> {
     let mut files = numbered(directory).map_err(EngineError::new)?;
-    let Some((_, path)) = files.pop() else { return Ok(mark.read()?) };
+    check_dense(&files)?;
+    let Some((_, path)) = files.pop() else { return Ok(Examined { known: mark.read()?, proven: None }) };
+    let mut told = Told::default();
     for (_, finished) in &files {
-        examine_finished(finished)?;
+        told.add(examine_finished(finished)?);
     }
     let intact = walk(&path).map_err(EngineError::new)?;
     let behind = search(&path, intact.end).map_err(EngineError::new)?;
-    let marked = mark.read()?;
-    let durable = marked.max(behind.proven);
-    // Where it logs nothing it was begun after the newest write, of which the tables know.
-    let recovered = intact.told.logged.max(intact.told.logged.and(intact.told.horizon));
+    told.add(intact.told);
+    let durable = mark.read()?.max(behind.proven);
+    // A journal that logs nothing was begun after the newest write, of which the tables know.
+    let recovered = told.logged.max(told.logged.and(told.horizon));
     if let (Some(recovered), Some(acknowledged)) = (recovered, durable)
         && acknowledged > recovered
     {
         return Err(OpenError::Lost { recovered, acknowledged, evidence: damaged_at(&path, intact.end) });
     }
-    if let Some(proven) = behind.proven.filter(|proven| marked.is_none_or(|marked| marked < *proven)) {
-        // What was found is remembered before its evidence is cut off.
-        mark.write(proven)?;
-        mark.sync()?;
+    Ok(Examined { known: told.newest().max(durable), proven: behind.proven })
+}
+
+/// Files go oldest first, so that none is missing between two others.
+fn check_dense(files: &[(u64, PathBuf)]) -> Result<(), OpenError> {
+    for pair in files.windows(2) {
+        let [(before, path), (after, _)] = pair else { continue };
+        if before + 1 != *after {
+            let missing = path.with_file_name(format!("{}.jnl", before + 1));
+            return Err(OpenError::Damaged(format!("its journal {} is missing", missing.display())));
+        }
     }
-    if behind.end > 0 {
-        cut(&path, aside, intact.end, behind.end).map_err(EngineError::new)?;
-    }
-    Ok(intact.told.newest().max(durable))
+    Ok(())
 }
 
 /// A file with a successor was complete when that was begun.
-fn examine_finished(path: &Path) -> Result<(), OpenError> {
+fn examine_finished(path: &Path) -> Result<Told, OpenError> {
     let intact = walk(path).map_err(EngineError::new)?;
     let behind = search(path, intact.end).map_err(EngineError::new)?;
     if behind.end == 0 {
-        return Ok(());
+        return Ok(intact.told);
     }
     let evidence = damaged_at(path, intact.end);
     Err(match (intact.told.newest(), behind.newest) {
@@ -69,20 +84,6 @@ fn examine_finished(path: &Path) -> Result<(), OpenError> {
 
 fn damaged_at(path: &Path, byte: u64) -> String {
     format!("its journal {} is damaged at byte {byte}", path.display())
-}
-
-/// Cuts off whatever is behind the whole batches, acknowledged or not. Gives the highest revision that is known of.
-pub(super) fn give_up(directory: &Path, aside: &Path) -> io::Result<Option<Revision>> {
-    let mut known = None;
-    for (_, path) in numbered(directory)? {
-        let intact = walk(&path)?;
-        let behind = search(&path, intact.end)?;
-        if behind.end > 0 {
-            cut(&path, aside, intact.end, behind.end)?;
-        }
-        known = known.max(intact.told.newest()).max(behind.newest);
-    }
-    Ok(known)
 }
 
 /// The journal's files, oldest first; none where there is no directory.
@@ -286,22 +287,11 @@ fn search(path: &Path, from: u64) -> io::Result<Behind> {
     }
 }
 
-/// Moves the torn tail of a journal into a file of its own.
-fn cut(path: &Path, aside: &Path, from: u64, length: u64) -> io::Result<()> {
-    let mut journal = OpenOptions::new().read(true).write(true).open(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // An earlier one is evidence, too.
-    let names = (0..).map(|number| aside.join(format!("torn-{name}-{from}-{number}")));
-    let copy = { names }.find(|path| !path.exists()).expect("there is always a next number");
-    tracing::warn!(journal = %path.display(), from, length, copy = %copy.display(), "cutting an unfinished write off");
-    journal.seek(SeekFrom::Start(from))?;
-    let mut torn = File::create(&copy)?;
-    io::copy(&mut (&mut journal).take(length), &mut torn)?;
-    torn.sync_all()?;
-    journal.set_len(from)?;
-    journal.sync_all()
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
+pub(super) mod aside;
 pub(crate) mod encoding;
 pub(super) mod segments;
 #[cfg(test)]

@@ -71,17 +71,21 @@ impl Layers {
         state.active_bytes
     }
 
-    /// Begins a new layer; the one before ends with a file of the journal. Waits while there are `limit` of them.
-    pub(super) fn begin(&self, file: u64, limit: usize) -> Result<(), EngineError> {
+    /// Begins a new layer; the one before ends with a file of the journal.
+    pub(super) fn begin(&self, file: u64) {
         let mut state = self.state();
         let pairs = std::mem::take(&mut state.active);
         state.active_bytes = 0;
         state.full.push_back(Full { pairs, file });
         self.changed.notify_all();
+    }
+
+    /// Waits while more than `limit` full layers wait to become tables, and still can.
+    pub(super) fn wait_for_room(&self, limit: usize) {
+        let mut state = self.state();
         while state.full.len() > limit && state.failure.is_none() && !state.ended {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.check()
     }
 
     /// Whether what is in memory can still become tables.

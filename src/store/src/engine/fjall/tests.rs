@@ -1,18 +1,22 @@
 use super::*;
 use crate::engine::Change;
 use bytes::Bytes;
+use fjall::Database;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
+use tables::keyspace_options;
+
+mod endings;
 
 type Model = BTreeMap<Bytes, Bytes>;
 
 /// The engine with layers so small that tables are made all the time.
 fn open_small(path: &Path) -> Fjall {
     let mark = Mark::open(&path.join("acknowledged")).unwrap();
-    let known = journal::examine(&journal_of(path).unwrap(), path, &mark).unwrap();
-    let mut engine = open_examined(path, mark, known).unwrap();
+    let examined = examine(path, &mark).unwrap();
+    let mut engine = open_examined(path, mark, examined).unwrap();
     engine.layer = 20_000;
     engine
 }
@@ -87,13 +91,13 @@ fn a_finished_file_of_the_journal_has_to_be_whole() {
         segments.next().unwrap();
     }
     let mark = Mark::open(&directory.path().join("acknowledged")).unwrap();
-    journal::examine(&at, directory.path(), &mark).unwrap();
+    journal::examine(&at, &mark).unwrap();
     let mut found = 0;
     Segments::open(&at, |_| found += 1).unwrap();
     assert_eq!(found, 2);
     let file = std::fs::OpenOptions::new().write(true).open(at.join("0.jnl")).unwrap();
     file.write_all_at(&[8], 500).unwrap();
-    let refusal = journal::examine(&at, directory.path(), &mark).unwrap_err().to_string();
+    let refusal = journal::examine(&at, &mark).unwrap_err().to_string();
     assert!(refusal.contains("0.jnl is damaged at byte 0"), "{refusal}");
 }
 
@@ -109,21 +113,24 @@ fn what_an_earlier_version_wrote_is_there() {
         batch.insert(&keyspace, "b", "old");
         batch.commit().unwrap();
     }
-    let expect = |engine: &Fjall, a: &'static str| {
-        let expected = Model::from([("a".into(), a.into()), ("b".into(), "old".into())]);
+    let mut expected = Model::from([("a".into(), "old".into()), ("b".into(), "old".into())]);
+    let mut random = StdRng::seed_from_u64(5);
+    for _ in 0..3 {
+        let engine = open_small(directory.path());
         assert_eq!(all(&*engine.snapshot()), expected);
-    };
-    let engine = open_small(directory.path());
-    expect(&engine, "old");
-    engine
-        .write(
-            Batch { changes: vec![Change::Put("a".into(), "new".into())], ..Batch::default() },
-            Durability::Synced,
-        )
-        .unwrap();
-    expect(&engine, "new");
-    drop(engine);
-    expect(&open_small(directory.path()), "new");
+        let mut batch = random_batch(&mut random, &mut expected);
+        batch.put("a", "new");
+        expected.insert("a".into(), "new".into());
+        engine.write(batch, Durability::Synced).unwrap();
+        for _ in 0..100 {
+            engine.write(random_batch(&mut random, &mut expected), Durability::Deferred).unwrap();
+        }
+        assert_eq!(all(&*engine.snapshot()), expected);
+    }
+    assert!(
+        journal::numbered(&directory.path().join(JOURNAL)).unwrap().last().unwrap().0 > 5,
+        "tables were made"
+    );
 }
 
 #[test]

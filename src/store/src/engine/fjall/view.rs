@@ -148,7 +148,7 @@ mod tests {
                 layers.add(vec![Change::Put(key, value)]);
             }
             if number % 250 == 249 {
-                layers.begin(u64::from(number), usize::MAX).unwrap();
+                layers.begin(u64::from(number));
             }
         }
         let (found, (), _look) = layers.view(|| ());

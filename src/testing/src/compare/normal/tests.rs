@@ -75,3 +75,15 @@ fn lists_tables_and_draws_are_normalised() {
         json!({"a": "https://192.0.2.10:<port>/x"}),
     );
 }
+
+#[test]
+fn ports_that_were_drawn_are_replaced_and_those_asked_for_stay() {
+    let mut normal = Normal::new("");
+    check(
+        &mut normal,
+        json!({"ports": [{"nodePort": 31500}, {"nodePort": 30077}], "healthCheckNodePort": 32001}),
+        json!({"ports": [{"nodePort": "node-port-2"}, {"nodePort": 30077}], "healthCheckNodePort": "node-port-1"}),
+    );
+    check(&mut normal, json!({"nodePort": 31500}), json!({"nodePort": "node-port-2"}));
+    check(&mut normal, json!({"nodePort": 70000}), json!({"nodePort": 70000}));
+}

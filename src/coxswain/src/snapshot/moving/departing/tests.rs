@@ -1,52 +1,15 @@
-//! A move that is killed behind each of its steps, over an engine in memory that stands for TiKV.
+//! A move that is killed behind each of its steps, or given up, over an engine in memory that stands for TiKV.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Mutex;
 
-use anyhow::Context;
-use store::tikv::Place;
-use store::{
-    CommitError, Engine, Key, OpenError, Options, Peer, Precondition, Store, Value, Write, fjall, memory,
-};
+use store::{CommitError, OpenError, Options, Settled, Store, fjall, memory};
+use tokio_util::sync::CancellationToken;
 
 use super::{Departing, INCOMING, settle};
-use crate::snapshot::moving::place::{TikvPlace, follow};
-use crate::snapshot::moving::word::Intent;
+use crate::snapshot::moving::place::follow;
+use crate::snapshot::moving::stand_in::{appears, join, open, place, put, put_at_last, told, vanishes};
+use crate::snapshot::moving::word::{Intent, WORD};
 use crate::store::StorePlace;
-
-static ENGINES: Mutex<BTreeMap<String, Engine>> = Mutex::new(BTreeMap::new());
-
-fn open(place: &TikvPlace) -> anyhow::Result<Engine> {
-    let engines = ENGINES.lock().unwrap();
-    engines.get(&place.place().prefix).cloned().context("TiKV is not there")
-}
-
-fn told(prefix: &str) -> StorePlace {
-    let place = Place { endpoints: vec!["pd:1".to_owned()], prefix: prefix.to_owned(), tls: None };
-    StorePlace::Tikv { place, peer_port: 0 }
-}
-
-fn place(prefix: &str) -> TikvPlace {
-    TikvPlace::at(told(prefix)).unwrap()
-}
-
-fn appears(prefix: &str, engine: &Engine) {
-    ENGINES.lock().unwrap().insert(prefix.to_owned(), engine.clone());
-}
-
-async fn join(engine: &Engine) -> Result<Store, OpenError> {
-    let here = Ipv4Addr::LOCALHOST;
-    Store::join(engine.clone(), Options::default(), Peer { bind: (here, 0).into(), advertise: here.into() })
-        .await
-}
-
-async fn put(store: &Store, name: &str) -> Result<u64, CommitError> {
-    let key = Key::new("", "configmaps", "default", name);
-    let write = Write::Put(Value::whole(name.to_owned().into()));
-    store.commit(key, Precondition::Absent, write).await.map(|committed| committed.entry.revision)
-}
 
 /// As many steps of a move as the process lives for.
 async fn move_until_killed(data: &Path, prefix: &str, store: &Store, steps: usize) {
@@ -54,7 +17,7 @@ async fn move_until_killed(data: &Path, prefix: &str, store: &Store, steps: usiz
     if steps == 0 {
         return;
     }
-    let transfer = departing.copy(store).await.unwrap();
+    let transfer = departing.copy(store, CancellationToken::new()).await.unwrap();
     put(store, "meanwhile").await.unwrap();
     if steps == 1 {
         return;
@@ -68,8 +31,12 @@ async fn move_until_killed(data: &Path, prefix: &str, store: &Store, steps: usiz
     if steps == 3 {
         return;
     }
-    departing.leave_word().unwrap();
+    departing.conclude().await.unwrap();
     if steps == 4 {
+        return;
+    }
+    departing.leave_word().unwrap();
+    if steps == 5 {
         return;
     }
     departing.settle().await.unwrap();
@@ -77,7 +44,7 @@ async fn move_until_killed(data: &Path, prefix: &str, store: &Store, steps: usiz
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_behind_any_step_the_state_is_on_one_side_with_everything_and_on_one_only() {
-    for steps in 0..=5 {
+    for steps in 0..=6 {
         let (folder, prefix, engine) = (tempfile::tempdir().unwrap(), format!("k{steps}/"), memory::new());
         let data = folder.path();
         appears(&prefix, &engine);
@@ -96,7 +63,7 @@ async fn killed_behind_any_step_the_state_is_on_one_side_with_everything_and_on_
         match follow(data, told(&prefix)).unwrap() {
             StorePlace::Tikv { .. } => {
                 assert!(steps < 4);
-                assert_eq!(put(&other, "after").await.unwrap(), expected + 1, "after step {steps}");
+                assert_eq!(put_at_last(&other, "after").await, expected + 1, "after step {steps}");
                 // It may be tried again.
                 move_until_killed(data, &prefix, &other, 0).await;
             }
@@ -115,21 +82,86 @@ async fn killed_behind_any_step_the_state_is_on_one_side_with_everything_and_on_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_tikv_cannot_be_reached_a_move_that_arrived_goes_on_and_another_waits() {
-    for steps in [2, 4] {
+async fn where_tikv_cannot_be_reached_a_move_goes_on_whose_word_was_left_and_any_other_waits() {
+    for steps in [2, 3, 4, 5] {
         let (folder, prefix, engine) = (tempfile::tempdir().unwrap(), format!("u{steps}/"), memory::new());
         let data = folder.path();
         appears(&prefix, &engine);
         let store = join(&engine).await.unwrap();
         move_until_killed(data, &prefix, &store, steps).await;
-        ENGINES.lock().unwrap().remove(&prefix);
-        assert_eq!(settle(data, open).await.is_ok(), steps == 4, "after step {steps}");
-        assert!(Intent::read(data).unwrap().is_some(), "what is left to do is remembered");
+        vanishes(&prefix);
+        match settle(data, open).await {
+            Ok(has_arrived) => assert!(has_arrived && steps == 5, "after step {steps}"),
+            Err(error) => {
+                assert!(steps < 5, "after step {steps}: {error:#}");
+                assert!(Intent::read(data).unwrap().is_some(), "what is left to do is remembered");
+                assert!(data.join(INCOMING).exists() && !data.join("store").exists(), "nothing is served");
+            }
+        }
         appears(&prefix, &engine);
         settle(data, open).await.unwrap();
+        assert_eq!(data.join("store").exists(), steps >= 4, "after step {steps}");
         let departure = store::departure(&engine).unwrap();
-        assert_eq!(departure.map(|departure| departure.is_over), (steps == 4).then_some(true));
+        assert_eq!(departure.map(|departure| departure.is_over), (steps >= 4).then_some(true));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_comes_first_giving_up_or_arriving_the_state_is_on_one_side() {
+    for is_given_up_first in [true, false] {
+        let (folder, engine) = (tempfile::tempdir().unwrap(), memory::new());
+        let (data, prefix) = (folder.path(), format!("g{is_given_up_first}/"));
+        appears(&prefix, &engine);
+        let (store, other) = (join(&engine).await.unwrap(), join(&engine).await.unwrap());
+        put(&store, "before").await.unwrap();
+        let departing = Departing::intend(data, place(&prefix), "server-1", open).unwrap();
+        let transfer = departing.copy(&store, CancellationToken::new()).await.unwrap();
+        let newest = departing.seal(&store).await.unwrap();
+        store.shutdown().await;
+        departing.finish(transfer, newest).await.unwrap();
+        if is_given_up_first {
+            assert_eq!(store::reopen(&engine, None).unwrap(), Settled::Done);
+            let refusal = departing.conclude().await.unwrap_err().to_string();
+            assert!(refusal.contains("was given up meanwhile"), "{refusal}");
+            assert!(!departing.settle().await.unwrap());
+            assert!(!data.join(INCOMING).exists() && !data.join(WORD).exists());
+            assert!(follow(data, told(&prefix)).unwrap().is_shared());
+            put_at_last(&other, "after").await;
+        } else {
+            departing.conclude().await.unwrap();
+            assert!(matches!(store::reopen(&engine, None).unwrap(), Settled::Over(_)));
+            assert!(other.departed().await.is_over);
+            assert!(matches!(put(&other, "late").await, Err(CommitError::Moved(_))));
+            assert!(settle(data, open).await.unwrap());
+            assert!(!follow(data, told(&prefix)).unwrap().is_shared());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_kept_where_the_state_that_it_is_of_was_removed() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), memory::new());
+    let data = folder.path();
+    appears("r/", &engine);
+    let store = join(&engine).await.unwrap();
+    move_until_killed(data, "r/", &store, 4).await;
+    appears("r/", &memory::new());
+    let refusal = settle(data, open).await.unwrap_err().to_string();
+    assert!(refusal.contains("there is nothing any more under"), "{refusal}");
+    assert!(data.join(INCOMING).exists() && Intent::read(data).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_begins_a_second_move_over_one_that_is_not_settled() {
+    let (folder, engine) = (tempfile::tempdir().unwrap(), memory::new());
+    let data = folder.path();
+    appears("t/", &engine);
+    let store = join(&engine).await.unwrap();
+    move_until_killed(data, "t/", &store, 1).await;
+    let intent = Intent::read(data).unwrap();
+    let refusal = Departing::intend(data, place("t/"), "server-1", open).map(drop).unwrap_err().to_string();
+    assert!(refusal.contains("was begun and could not be taken back"), "{refusal}");
+    assert_eq!(Intent::read(data).unwrap(), intent);
 }
 
 #[tokio::test(flavor = "multi_thread")]

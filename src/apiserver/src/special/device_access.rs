@@ -6,21 +6,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use api::Object;
 use async_trait::async_trait;
 use k8s_openapi::api::resource::v1::{
-    AllocatedDeviceStatus, AllocationResult, DeviceRequestAllocationResult, ResourceClaim, ResourceClaimSpec,
-    ResourceClaimStatus, ResourceClaimTemplate,
+    AllocatedDeviceStatus, AllocationResult, DeviceRequest, DeviceRequestAllocationResult, ResourceClaim,
+    ResourceClaimSpec, ResourceClaimStatus, ResourceClaimTemplate,
 };
 use machinery::Status;
 use machinery::field::{Error, ErrorList, Path};
 use store::Key;
 
-use super::{Attributes, Operation, Plugin};
+use crate::admission::{Attributes, Operation, Plugin};
 use crate::chain::authorize::{self, Decision, Resource};
 
 const GROUP: &str = "resource.k8s.io";
 const ADMIN_LABEL: &str = "resource.kubernetes.io/admin-access";
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
-pub(super) struct DeviceAccess;
+/// Its place in the write path.
+pub(crate) struct DeviceAccess;
 
 #[async_trait]
 impl Plugin for DeviceAccess {
@@ -55,12 +56,12 @@ impl Plugin for DeviceAccess {
 /// Errors of a new claim, or of a template of claims.
 fn of_request(attributes: &Attributes<'_>, spec: &ResourceClaimSpec) -> ErrorList {
     let requests = spec.devices.iter().flat_map(|devices| devices.requests.iter().flatten());
-    let asks = |exactly: Option<bool>| exactly.unwrap_or_default();
-    let first = requests
-        .enumerate()
-        .find(|(_, request)| request.exactly.as_ref().is_some_and(|exactly| asks(exactly.admin_access)));
-    let path = |index| Path::new("spec.devices.requests").index(index).child("adminAccess");
-    first.and_then(|(index, _)| as_admin(attributes, &path(index))).into_iter().collect()
+    let as_administrator = |request: &DeviceRequest| {
+        request.exactly.as_ref().is_some_and(|exactly| exactly.admin_access == Some(true))
+    };
+    let Some(index) = requests.into_iter().position(as_administrator) else { return ErrorList::new() };
+    let path = Path::new("spec.devices.requests").index(index).child("adminAccess");
+    as_admin(attributes, &path).into_iter().collect()
 }
 
 /// Errors of a status that replaces an old one.
@@ -137,23 +138,23 @@ fn of_devices(
     if is_on_node(attributes, allocated_node(allocation)) {
         verbs.insert(0, format!("associated-node:{verb}"));
     }
+    let shown = verbs.join(" ");
     let refusal = |driver: &str| {
         let on = Resource { subresource: "driver", namespace: attributes.namespace, name: driver, ..CLAIMS };
-        let refusals: Vec<Option<String>> = verbs.iter().map(|verb| refused(attributes, verb, on)).collect();
-        let first = refusals.iter().all(Option::is_some).then(|| refusals.into_iter().flatten().next());
-        first.flatten()
+        let why = refused_all(attributes, &verbs, on)?;
+        let detail = format!(
+            "changing status.devices requires resource=\"resourceclaims/driver\", verb=\"[{shown}]\" permission: {why}"
+        );
+        Some(Error::forbidden(&Path::new("status.devices"), detail))
     };
-    let drivers = modified_drivers(new, old);
-    let refusals = drivers.into_iter().filter_map(refusal);
-    let shown = verbs.join(" ");
-    refusals
-        .map(|why| {
-            let detail = format!(
-                "changing status.devices requires resource=\"resourceclaims/driver\", verb=\"[{shown}]\" permission: {why}"
-            );
-            Error::forbidden(&Path::new("status.devices"), detail)
-        })
-        .collect()
+    modified_drivers(new, old).into_iter().filter_map(refusal).collect()
+}
+
+/// Why the user may do none of these, if so: what was said of the first.
+fn refused_all(attributes: &Attributes<'_>, verbs: &[String], on: Resource<'_>) -> Option<String> {
+    let (first, others) = verbs.split_first()?;
+    let why = refused(attributes, first, on)?;
+    others.iter().all(|verb| refused(attributes, verb, on).is_some()).then_some(why)
 }
 
 /// Why the user may not, if so.
