@@ -127,3 +127,10 @@ func TestWhatIsSlowerThanStockIsNamed(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+func TestErrorsDoNotNameTheMachine(t *testing.T) {
+	got := firstError("error running /some/where/target/conformance/bin/kubectl\n --kubeconfig=/some/where/target/conformance/run-1/kubeconfig")
+	if want := "error running target/conformance/bin/kubectl --kubeconfig=target/conformance/run-1/kubeconfig"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

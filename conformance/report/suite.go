@@ -143,10 +143,13 @@ func placeOf(spec types.SpecReport) (sig, topic string) {
 	return sig, strings.TrimSpace(tag.ReplaceAllString(topic, ""))
 }
 
-// firstError is the beginning of a failure's message on one line. The first line alone often says only that there is an
-// error.
+// checkout is where this repository lies on the machine of a run, as far as messages name programs built in it.
+var checkout = regexp.MustCompile(`/[^\s=]*/(target/conformance/)`)
+
+// firstError is the beginning of a failure's message on one line, the same on every machine. The first line alone often
+// says only that there is an error.
 func firstError(message string) string {
-	line := strings.Join(strings.Fields(message), " ")
+	line := checkout.ReplaceAllString(strings.Join(strings.Fields(message), " "), "$1")
 	if characters := []rune(line); len(characters) > errorLength {
 		line = string(characters[:errorLength]) + "…"
 	}
