@@ -1,4 +1,5 @@
-//! What components share to talk to the API: shared informers, keyed work queues, the event recorder, leader election.
+//! What components share to talk to the API: shared informers, keyed work queues, the event recorder, leader election,
+//! delegated authentication and authorization.
 //!
 //! Input is a `kube::Client` (in-process or remote); output goes to controllers, scheduler, kubelet, network and DNS.
 //! Knows no particular kind, holds no opinion about what to do with a change, and never talks to the store.
@@ -6,6 +7,7 @@
 
 pub mod answer;
 mod backoff;
+mod delegation;
 mod informer;
 mod informers;
 mod key;
@@ -18,6 +20,7 @@ mod restart;
 mod work;
 
 pub use backoff::Backoff;
+pub use delegation::{Delegation, Holds};
 pub use informer::{Change, Index, Informer, Object, Selection, Subscription};
 pub use informers::Informers;
 pub use key::Key;

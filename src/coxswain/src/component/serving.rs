@@ -4,7 +4,6 @@
 //! Who may see what is the API server's business ([`access`]); what there is to see, [`pages`]'.
 
 mod access;
-mod answers;
 mod pages;
 
 use std::convert::Infallible;

@@ -1,39 +1,28 @@
 //! Who asks, and may they: client certificate or bearer token, then a review by the API server.
 
-use std::{
-    collections::HashMap,
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use axum::{
     extract::Request,
     http::{Method, StatusCode, header},
 };
+use client::{Delegation, Holds};
 use k8s_openapi::api::{
-    authentication::v1::{TokenReview, TokenReviewSpec},
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    authentication::v1::UserInfo,
+    authorization::v1::{ResourceAttributes, SubjectAccessReviewSpec},
 };
-use kube::{Api, api::PostParams};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Error;
 
-/// How long an answer of the API server holds.
-const ALLOWED_FOR: Duration = Duration::from_secs(300);
-const DENIED_FOR: Duration = Duration::from_secs(30);
-const MAX_ANSWERS: usize = 1024;
-
-/// A user as the API server knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct User {
-    name: String,
-    groups: Vec<String>,
-}
+/// How long an answer of the API server holds: upstream's defaults of the kubelet for permissions. Tokens are reviewed each
+/// time, so that one that was taken back is refused at once.
+const HOLDS: Holds =
+    Holds { user: Duration::ZERO, allowed: Duration::from_secs(300), denied: Duration::from_secs(30) };
 
 /// Who is at the other end of a connection, as far as TLS says.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Peer(Option<User>);
+pub(super) struct Peer(Option<UserInfo>);
 
 impl Peer {
     /// The user of a verified client certificate: common name and organizations.
@@ -43,12 +32,13 @@ impl Peer {
     }
 }
 
-fn user_of(der: &[u8]) -> Option<User> {
+fn user_of(der: &[u8]) -> Option<UserInfo> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let subject = certificate.subject();
     let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
     let groups = subject.iter_organization().filter_map(|group| group.as_str().ok().map(str::to_owned));
-    Some(User { name, groups: groups.chain(["system:authenticated".to_owned()]).collect() })
+    let groups = groups.chain(["system:authenticated".to_owned()]).collect();
+    Some(UserInfo { username: Some(name), groups: Some(groups), ..UserInfo::default() })
 }
 
 /// What of a request decides whether it may pass.
@@ -69,18 +59,15 @@ impl Asked {
     }
 }
 
-type Question = (User, String, String);
-
-/// Asks the API server and remembers what it said.
+/// Asks the API server.
 pub(super) struct Authorizer {
-    client: kube::Client,
+    delegation: Delegation,
     node: String,
-    answers: Mutex<HashMap<Question, (bool, Instant)>>,
 }
 
 impl Authorizer {
     pub(super) fn new(client: kube::Client, node: String) -> Self {
-        Self { client, node, answers: Mutex::default() }
+        Self { delegation: Delegation::new(client, HOLDS), node }
     }
 
     /// Lets the request pass, or says why not.
@@ -97,28 +84,18 @@ impl Authorizer {
             }
         }
         let last = subresources.pop().unwrap_or("proxy");
-        let text = format!("Forbidden (user={}, verb={verb}, resource=nodes, subresource={last})", user.name);
+        let name = user.username.unwrap_or_default();
+        let text = format!("Forbidden (user={name}, verb={verb}, resource=nodes, subresource={last})");
         Err(Error(StatusCode::FORBIDDEN, text))
     }
 
-    async fn token_user(&self, token: Option<&str>) -> Result<User, Error> {
+    async fn token_user(&self, token: Option<&str>) -> Result<UserInfo, Error> {
         let unauthorized = || Error(StatusCode::UNAUTHORIZED, "Unauthorized".into());
         let token = token.ok_or_else(unauthorized)?;
-        let spec = TokenReviewSpec { token: token.to_owned(), ..TokenReviewSpec::default() };
-        let review = TokenReview { spec, ..TokenReview::default() };
-        let reviews = Api::<TokenReview>::all(self.client.clone());
-        let answer = reviews.create(&PostParams::default(), &review).await.map_err(failed)?;
-        let status = answer.status.filter(|status| status.authenticated == Some(true));
-        let user = status.and_then(|status| status.user).ok_or_else(unauthorized)?;
-        Ok(User { name: user.username.unwrap_or_default(), groups: user.groups.unwrap_or_default() })
+        self.delegation.user(token).await.map_err(failed)?.ok_or_else(unauthorized)
     }
 
-    async fn may(&self, user: &User, verb: &str, subresource: &str) -> Result<bool, Error> {
-        let question = (user.clone(), verb.to_owned(), subresource.to_owned());
-        let known = self.answers().get(&question).copied();
-        if let Some((allowed, _)) = known.filter(|(_, until)| *until > Instant::now()) {
-            return Ok(allowed);
-        }
+    async fn may(&self, user: &UserInfo, verb: &str, subresource: &str) -> Result<bool, Error> {
         let attributes = ResourceAttributes {
             verb: Some(verb.to_owned()),
             version: Some("v1".into()),
@@ -127,27 +104,11 @@ impl Authorizer {
             name: Some(self.node.clone()),
             ..ResourceAttributes::default()
         };
-        let spec = SubjectAccessReviewSpec {
-            user: Some(user.name.clone()),
-            groups: Some(user.groups.clone()),
+        let action = SubjectAccessReviewSpec {
             resource_attributes: Some(attributes),
             ..SubjectAccessReviewSpec::default()
         };
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
-        let reviews = Api::<SubjectAccessReview>::all(self.client.clone());
-        let answer = reviews.create(&PostParams::default(), &review).await.map_err(failed)?;
-        let allowed = answer.status.is_some_and(|status| status.allowed);
-        let until = Instant::now() + if allowed { ALLOWED_FOR } else { DENIED_FOR };
-        let mut answers = self.answers();
-        if answers.len() >= MAX_ANSWERS {
-            answers.clear();
-        }
-        answers.insert(question, (allowed, until));
-        Ok(allowed)
-    }
-
-    fn answers(&self) -> std::sync::MutexGuard<'_, HashMap<Question, (bool, Instant)>> {
-        self.answers.lock().expect("no panic happens while the answers are locked")
+        self.delegation.may(user, action).await.map_err(failed)
     }
 }
 

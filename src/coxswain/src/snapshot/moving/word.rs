@@ -133,10 +133,10 @@ fn write(data: &Path, name: &str, word: &impl Serialize) -> anyhow::Result<()> {
         let mut file = File::create(&new)?;
         file.write_all(&serde_json::to_vec_pretty(word)?)?;
         file.sync_all()?;
-        std::fs::rename(&new, &path)?;
-        File::open(data)?.sync_all()
+        std::fs::rename(&new, &path)
     };
-    write().with_context(|| format!("cannot write {}", path.display()))
+    write().with_context(|| format!("cannot write {}", path.display()))?;
+    sync(data)
 }
 
 /// Makes what was renamed or removed in a directory durable.

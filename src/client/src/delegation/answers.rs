@@ -9,9 +9,6 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-/// How long an answer holds, whatever it is: upstream's defaults (`CacheTTL`, `AllowCacheTTL` and `DenyCacheTTL` in
-/// `apiserver/pkg/server/options/{authentication,authorization}.go`).
-const HOLDS: Duration = Duration::from_secs(10);
 /// So many answers are kept at most: a client may ask for any number of paths, with any number of tokens.
 const MOST: usize = 1024;
 
@@ -30,13 +27,14 @@ impl<T> Default for Answers<T> {
 }
 
 impl<T: Clone> Answers<T> {
-    /// The answer to `question`: the last one while it holds, else what `ask` finds.
+    /// The answer to `question`: the last one while it holds, else what `ask` finds, which holds for as long as `holds` says.
     ///
     /// # Errors
     /// Those of `ask`.
     pub(super) async fn of<E>(
         &self,
         question: &[u8],
+        holds: impl FnOnce(&T) -> Duration,
         ask: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
         let hash = Sha256::digest(question).into();
@@ -44,7 +42,10 @@ impl<T: Clone> Answers<T> {
             return Ok(answer);
         }
         let answer = ask.await?;
-        self.keep(hash, answer.clone());
+        match holds(&answer) {
+            Duration::ZERO => {}
+            holds => self.keep(hash, answer.clone(), holds),
+        }
         Ok(answer)
     }
 
@@ -54,7 +55,7 @@ impl<T: Clone> Answers<T> {
         (Instant::now() < *until).then(|| answer.clone())
     }
 
-    fn keep(&self, hash: Hash, answer: T) {
+    fn keep(&self, hash: Hash, answer: T, holds: Duration) {
         let (mut known, now) = (self.known(), Instant::now());
         if known.len() >= MOST {
             known.retain(|_, (_, until)| now < *until);
@@ -63,7 +64,7 @@ impl<T: Clone> Answers<T> {
         if known.len() >= MOST {
             known.clear();
         }
-        known.insert(hash, (answer, now + HOLDS));
+        known.insert(hash, (answer, now + holds));
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Hash, (T, Instant)>> {
@@ -77,6 +78,12 @@ mod tests {
 
     use super::*;
 
+    const HOLDS: Duration = Duration::from_secs(10);
+
+    fn holds<T>(_: &T) -> Duration {
+        HOLDS
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_answer_holds_for_ten_seconds_and_an_error_not_at_all() {
         let (answers, asked) = (Answers::<u32>::default(), Cell::new(0));
@@ -84,24 +91,24 @@ mod tests {
             asked.set(asked.get() + 1);
             if asked.get() == 1 { Err("away") } else { Ok(asked.get()) }
         };
-        assert_eq!(answers.of(b"a", ask()).await, Err("away"));
-        assert_eq!(answers.of(b"a", ask()).await, Ok(2));
+        assert_eq!(answers.of(b"a", holds, ask()).await, Err("away"));
+        assert_eq!(answers.of(b"a", holds, ask()).await, Ok(2));
         tokio::time::advance(HOLDS - Duration::from_millis(1)).await;
-        assert_eq!(answers.of(b"a", ask()).await, Ok(2));
-        assert_eq!(answers.of(b"b", ask()).await, Ok(3), "another question");
+        assert_eq!(answers.of(b"a", holds, ask()).await, Ok(2));
+        assert_eq!(answers.of(b"b", holds, ask()).await, Ok(3), "another question");
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(answers.of(b"a", ask()).await, Ok(4));
+        assert_eq!(answers.of(b"a", holds, ask()).await, Ok(4));
     }
 
     #[tokio::test]
     async fn there_are_never_more_answers_than_there_may_be() {
         let answers = Answers::default();
         for question in 0..=MOST {
-            answers.of::<()>(&question.to_be_bytes(), async { Ok(question) }).await.unwrap();
+            answers.of::<()>(&question.to_be_bytes(), holds, async { Ok(question) }).await.unwrap();
             assert!(answers.known().len() <= MOST);
         }
         assert_eq!(
-            answers.of::<()>(&MOST.to_be_bytes(), async { Ok(0) }).await,
+            answers.of::<()>(&MOST.to_be_bytes(), holds, async { Ok(0) }).await,
             Ok(MOST),
             "the last is kept"
         );
