@@ -1,25 +1,22 @@
 //! A disk that fails under the store: writes stop and say so, reads go on, and after space is back a restart is enough.
 
+mod devices;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Cluster, eventually, text};
+use self::devices::{
+    become_read_only, device, disk_upon_another, fill, mend, mount_from_file, remount, small_disk, unmount,
+    unmount_both,
+};
+use crate::cluster::{Cluster, text};
 use crate::host::{both, succeed};
+use crate::load::Load;
 
-/// A small file system of its own where the store will be. It is unmounted by `coxswain reset`, and gone with that.
-fn small_disk(data: &Path, megabytes: u32) -> PathBuf {
-    let (image, store) = (data.with_extension("img"), data.join("store"));
-    fs::create_dir(&store).unwrap();
-    succeed(Command::new("truncate").args(["--size", &format!("{megabytes}M"), text(&image)]));
-    succeed(Command::new("mkfs.ext4").args(["-q", "-m", "0", text(&image)]));
-    succeed(Command::new("mount").args(["-o", "loop,errors=remount-ro", text(&image), text(&store)]));
-    // The mount holds it.
-    fs::remove_file(image).unwrap();
-    store
-}
+/// Bytes of each object of the load.
+const LOAD: usize = 20_000;
 
 fn config_map(cluster: &Cluster, name: &str) -> Result<(), String> {
     let filling = format!("--from-literal=filling={}", "x".repeat(20_000));
@@ -27,43 +24,34 @@ fn config_map(cluster: &Cluster, name: &str) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(both(&output)) }
 }
 
-/// Creates config maps until one is refused; gives those that were acknowledged, and the refusal.
-fn write_until_refused(cluster: &Cluster) -> (Vec<String>, String) {
-    let mut acknowledged = Vec::new();
-    for number in 0..2000 {
-        let name = format!("filling-{number}");
-        match config_map(cluster, &name) {
-            Ok(()) => acknowledged.push(name),
-            Err(refusal) => return (acknowledged, refusal),
-        }
-    }
-    panic!("2000 writes went to a disk without space");
+/// Puts a load on the server until that refuses a write; gives its words.
+fn write_until_refused(cluster: &Cluster, load: &Load) -> String {
+    let running = load.start(cluster, LOAD);
+    let refusal = running.until_refused();
+    running.stop();
+    refusal
 }
 
-fn check_stopped(cluster: &Cluster, acknowledged: &[String], why: &str) {
+/// Writes are refused, and everything else goes on.
+fn check_stopped(cluster: &Cluster, load: &Load, why: &str) {
     let refusal = config_map(cluster, "another").unwrap_err();
     assert!(refusal.contains(why), "{refusal}");
     let status = both(&cluster.coxswain(&["store", "status"]));
     assert!(status.contains("takes writes   NO"), "{status}");
-    check_all(cluster, acknowledged);
+    assert_eq!(load.read(cluster), Vec::<String>::new(), "readers were refused");
+    cluster.ok(&["get", "configmap", "before"]);
     cluster.fails(&["get", "--raw", "/readyz"]);
     assert!(cluster.log().contains("nothing is written any more"), "the log says why");
 }
 
-fn check_all(cluster: &Cluster, acknowledged: &[String]) {
-    let present = cluster.ok(&["get", "configmaps", "-o", "name"]);
-    for name in acknowledged {
-        assert!(present.lines().any(|line| line == format!("configmap/{name}")), "{name} is missing");
-    }
-}
-
-/// Every record is as it should be, and the server goes on.
-fn check_after_a_restart(cluster: &mut Cluster, acknowledged: &[String]) {
+/// Every record is as it should be, everything that was said is true, and the server goes on.
+fn check_after_a_restart(cluster: &mut Cluster, mut load: Load) {
     let checked = cluster.coxswain(&["store", "check"]);
     assert!(checked.status.success(), "{}", both(&checked));
     cluster.start_server();
-    check_all(cluster, acknowledged);
-    config_map(cluster, "afterwards").unwrap();
+    cluster.ok(&["get", "configmap", "before"]);
+    load.judge(cluster);
+    load.conclude(cluster);
     let status = both(&cluster.coxswain(&["store", "status"]));
     assert!(status.contains("takes writes   yes"), "{status}");
 }
@@ -73,57 +61,29 @@ fn a_full_disk_stops_writes_and_not_reads_and_a_restart_goes_on_when_there_is_sp
     let mut cluster = Cluster::control_plane_over(&[], |cluster| drop(small_disk(&cluster.data, 100)));
     let ballast = cluster.data.join("store/ballast");
     config_map(&cluster, "before").unwrap();
+    let load = Load::of(&cluster);
     fill(&ballast);
-    let (mut acknowledged, refusal) = write_until_refused(&cluster);
-    acknowledged.push("before".to_owned());
+    let refusal = write_until_refused(&cluster, &load);
     assert!(refusal.contains("No space left"), "{refusal}");
-    check_stopped(&cluster, &acknowledged, "No space left");
+    check_stopped(&cluster, &load, "No space left");
     fs::remove_file(&ballast).unwrap();
     config_map(&cluster, "too-early").unwrap_err();
     cluster.stop_server();
-    check_after_a_restart(&mut cluster, &acknowledged);
-}
-
-/// Writes until there is no space left.
-fn fill(path: &Path) {
-    let file = fs::File::create(path).unwrap();
-    let (mut at, block) = (0, vec![0x55; 1 << 16]);
-    for size in [block.len(), 4096] {
-        while let Ok(written) = file.write_at(&block[..size], at) {
-            at += written as u64;
-        }
-    }
-    // Some of it may be found to have no place only now.
-    file.sync_all().ok();
+    check_after_a_restart(&mut cluster, load);
 }
 
 #[test]
 fn a_disk_that_becomes_read_only_stops_writes_and_not_reads() {
     let mut cluster = Cluster::control_plane_over(&[], |cluster| drop(small_disk(&cluster.data, 200)));
     config_map(&cluster, "before").unwrap();
+    let load = Load::of(&cluster);
     let store = cluster.data.join("store");
-    let device = succeed(Command::new("findmnt").args(["-n", "-o", "SOURCE", text(&store)]));
-    let device = device.trim().trim_start_matches("/dev/").to_owned();
-    fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
-    let (mut acknowledged, _) = write_until_refused(&cluster);
-    acknowledged.push("before".to_owned());
-    check_stopped(&cluster, &acknowledged, "Read-only file system");
+    let device = become_read_only(&store);
+    write_until_refused(&cluster, &load);
+    check_stopped(&cluster, &load, "Read-only file system");
     cluster.stop_server();
     remount(&device, &store);
-    check_after_a_restart(&mut cluster, &acknowledged);
-}
-
-/// Unmounts the file system, has it checked, and mounts it again.
-fn remount(device: &str, store: &Path) {
-    let device = format!("/dev/{device}");
-    let held = fs::File::open(&device).unwrap();
-    eventually("nothing uses the store's file system", || {
-        Command::new("umount").arg(store).status().unwrap().success().then_some(())
-    });
-    let checked = Command::new("fsck.ext4").args(["-p", &device]).output().unwrap();
-    assert!(checked.status.code().is_some_and(|code| code < 4), "{}", both(&checked));
-    succeed(Command::new("mount").args([device.as_str(), text(store)]));
-    drop(held);
+    check_after_a_restart(&mut cluster, load);
 }
 
 /// The file system is frozen again and again, which lets nothing through that is written or synced.
@@ -160,40 +120,63 @@ fn syncs_that_take_a_second_slow_writes_and_fail_nothing() {
     assert!(status.contains("takes writes   yes"), "{status}");
 }
 
-/// A disk whose blocks are files of a file system that is full: it has space, but does not keep what is written.
+/// The disk has space, but does not keep what is written, since where its blocks are there is none.
 #[test]
 fn a_sync_that_fails_stops_writes_and_not_reads_and_a_restart_goes_on_when_the_disk_is_sound() {
     let mut cluster = Cluster::control_plane_over(&[], |cluster| {
         let backing = cluster.data.join("backing");
         fs::create_dir(&backing).unwrap();
         succeed(Command::new("mount").args(["-t", "tmpfs", "-o", "size=96M", "tmpfs", text(&backing)]));
-        let (image, store) = (backing.join("disk"), cluster.data.join("store"));
-        fs::create_dir(&store).unwrap();
-        succeed(Command::new("truncate").args(["--size", "300M", text(&image)]));
-        // Without a journal of its own the file system does not notice: only whoever syncs is told.
-        succeed(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-O", "^has_journal", text(&image)]));
-        succeed(Command::new("mount").args(["-o", "loop,errors=continue", text(&image), text(&store)]));
+        disk_upon_another(&cluster.data, 300);
     });
     let (backing, store) = (cluster.data.join("backing"), cluster.data.join("store"));
     config_map(&cluster, "before").unwrap();
+    let load = Load::of(&cluster);
     fill(&backing.join("ballast"));
-    let (mut acknowledged, refusal) = write_until_refused(&cluster);
-    acknowledged.push("before".to_owned());
+    let refusal = write_until_refused(&cluster, &load);
     // The device says so to whoever syncs; the file system has space.
     assert!(refusal.contains("No space left on device"), "{refusal}");
     let free = succeed(Command::new("df").args(["--output=avail", text(&store)]));
     assert!(free.lines().last().unwrap().trim().parse::<u64>().unwrap() > 100_000, "{free}");
-    check_stopped(&cluster, &acknowledged, "No space left on device");
+    check_stopped(&cluster, &load, "No space left on device");
     fs::remove_file(backing.join("ballast")).unwrap();
     cluster.stop_server();
-    let device = succeed(Command::new("findmnt").args(["-n", "-o", "SOURCE", text(&store)]));
-    remount(device.trim().trim_start_matches("/dev/"), &store);
-    check_after_a_restart(&mut cluster, &acknowledged);
+    remount(&device(&store), &store);
+    check_after_a_restart(&mut cluster, load);
     cluster.stop_server();
-    // What is mounted inside another is unmounted before it.
-    succeed(Command::new("umount").arg(&store));
-    succeed(Command::new("umount").arg(&backing));
-    fs::remove_dir(&backing).unwrap();
+    unmount_both(&backing, &store);
+}
+
+/// The disk takes nothing any more, as one that breaks: what is written into the kernel's memory never reaches it.
+#[test]
+fn a_disk_that_breaks_stops_writes_and_not_reads_and_a_restart_goes_on_when_it_is_sound() {
+    let mut cluster = Cluster::control_plane_over(&[], |cluster| {
+        let (image, backing) = (cluster.data.with_extension("img"), cluster.data.join("backing"));
+        fs::create_dir(&backing).unwrap();
+        succeed(Command::new("truncate").args(["--size", "500M", text(&image)]));
+        succeed(Command::new("mkfs.ext4").args(["-q", "-m", "0", text(&image)]));
+        succeed(Command::new("mount").args(["-o", "loop,errors=remount-ro", text(&image), text(&backing)]));
+        fs::remove_file(image).unwrap();
+        disk_upon_another(&cluster.data, 300);
+    });
+    let (backing, store) = (cluster.data.join("backing"), cluster.data.join("store"));
+    config_map(&cluster, "before").unwrap();
+    let load = Load::of(&cluster);
+    let running = load.start(&cluster, LOAD);
+    running.until_acknowledged(50);
+    let broken = become_read_only(&backing);
+    let refusal = running.until_refused();
+    running.stop();
+    assert!(refusal.contains("Input/output error"), "{refusal}");
+    check_stopped(&cluster, &load, "Input/output error");
+    cluster.stop_server();
+    unmount(&store);
+    remount(&broken, &backing);
+    mend(text(&backing.join("disk")));
+    mount_from_file(&backing.join("disk"), &store);
+    check_after_a_restart(&mut cluster, load);
+    cluster.stop_server();
+    unmount_both(&backing, &store);
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod cluster;
 mod host;
 mod images;
 mod lists;
+mod load;
 mod site;
 mod structure;
 
@@ -29,6 +30,7 @@ mod mixed;
 mod moving;
 mod nodes;
 mod outages;
+mod output;
 mod pods;
 mod proxy;
 mod registries;

@@ -94,6 +94,8 @@ fn secrets_are_encrypted_rotated_and_lost_with_their_key_alone() {
     cluster.ok(&["create", "configmap", "known", &format!("--from-literal=where={PLAIN}-indeed")]);
     // Into the history.
     cluster.ok(&["label", "secret", "map", "of=the-island"]);
+    // Its port is reserved in a record that no client reaches.
+    cluster.ok(&["create", "service", "nodeport", "landing", "--tcp=80:80"]);
     assert_eq!(password(&cluster), ENCODED);
     cluster.stop_server();
     assert!(contains(&cluster.data, &format!("{PLAIN}-indeed")), "what is not encrypted can be found");
@@ -105,6 +107,9 @@ fn secrets_are_encrypted_rotated_and_lost_with_their_key_alone() {
     restart(&mut cluster, &configuration, &format!("{new}, {old}, {{identity: {{}}}}"));
     assert_eq!(password(&cluster), ENCODED);
     write_all_again(&cluster);
+    eventually("nothing is stored with the old key", || {
+        metric(&cluster, "coxswain_store_stale_objects ").filter(|count| *count == 0)
+    });
     // The old key is not needed any more.
     restart(&mut cluster, &configuration, &new);
     assert_eq!(password(&cluster), ENCODED);
@@ -142,12 +147,29 @@ fn a_changed_configuration_is_taken_over_while_the_server_runs() {
         "--encryption-provider-config-automatic-reload",
     ]);
     cluster.ok(&["create", "secret", "generic", "map", &format!("--from-literal=where={PLAIN}")]);
+    // Its port is reserved in a record that no client reaches.
+    cluster.ok(&["create", "service", "nodeport", "landing", "--tcp=80:80"]);
     configuration.write(&format!("{new}, {old}"));
-    eventually("the new key is written with", || {
-        write_all_again(&cluster);
-        contains(&cluster.data.join("store"), "k8s:enc:secretbox:v1:key2:").then_some(())
+    eventually("the new key is in use", || (reloads(&cluster) == 1).then_some(()));
+    write_all_again(&cluster);
+    eventually("nothing is stored with the old key", || {
+        metric(&cluster, "coxswain_store_stale_objects ").filter(|count| *count == 0)
     });
+    assert!(contains(&cluster.data.join("store"), "k8s:enc:secretbox:v1:key2:"));
+    configuration.write(&new);
+    eventually("the old key is let go", || (reloads(&cluster) == 2).then_some(()));
     assert_eq!(password(&cluster), ENCODED);
+}
+
+/// How often a changed configuration was taken over.
+fn reloads(cluster: &Cluster) -> u64 {
+    let name = "apiserver_encryption_config_controller_automatic_reloads_total{apiserver_id_hash=\"\",status=\"success\"} ";
+    metric(cluster, name).unwrap_or(0)
+}
+
+fn metric(cluster: &Cluster, name: &str) -> Option<u64> {
+    let page = cluster.ok(&["get", "--raw", "/metrics"]);
+    page.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
 }
 
 #[test]

@@ -3,13 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::cluster::{Cluster, eventually, processes_naming, text};
 use crate::deployment::web;
 use crate::images::image;
+use crate::load::Load;
 use crate::rolling_update::{address_of, requests_until};
 
 const CONTAINERS: &str = "jsonpath={range .items[*]}{.metadata.name} {.status.containerStatuses[0].containerID} \
@@ -34,28 +32,21 @@ fn killed_again_and_again_under_write_load_it_loses_nothing_and_restarts_no_work
         move || requests_until(stop, service)
     });
 
-    let mut acknowledged = BTreeSet::new();
+    let mut load = Load::of(&cluster);
+    let first = newest_journal(&cluster);
     for round in 0..rounds {
-        let (writer, written) = write_until_refused(&cluster, round);
-        // Under load, at another point of it each time: while the next write is on its way.
-        let moment = 5 + (round * 37) % 100;
-        for number in 0..moment {
-            let name = written.recv_timeout(PATIENCE);
-            acknowledged.insert(name.unwrap_or_else(|error| panic!("write {number} of {moment}: {error}")));
-        }
+        // Under load, at another point of it each time: while the next writes are on their way.
+        let running = load.start(&cluster, if round % 4 == 3 { LARGE } else { 100 });
+        running.until_acknowledged(5 + (round as usize * 37) % 100);
         cluster.kill_server();
-        let refusal = writer.join().unwrap();
-        assert!(!matches!(refusal, kube::Error::Api(_)), "the server itself refused a write: {refusal}");
-        acknowledged.extend(written);
+        let refusals = running.stop();
+        assert_eq!(refusals, Vec::<String>::new(), "the server itself refused writes in round {round}");
         cluster.start_server();
-        let present: BTreeSet<String> = cluster
-            .ok(&["get", "configmaps", "-o", "jsonpath={range .items[*]}{.metadata.name}{\"\\n\"}{end}"])
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        let lost: Vec<&String> = acknowledged.difference(&present).collect();
-        assert!(lost.is_empty(), "lost in round {round}: {lost:?}");
+        load.judge(&cluster);
     }
+    let files = newest_journal(&cluster) - first;
+    assert!(files >= u64::from(rounds / 8), "{files} new files of the journal in {rounds} rounds");
+    load.conclude(&cluster);
     until_the_node_has_looked(&cluster, "after-kills");
     cluster.ok(&["rollout", "status", "deployment/web", "--timeout=60s"]);
     assert_eq!(workload(&cluster), before);
@@ -93,20 +84,15 @@ fn processes(cluster: &Cluster) -> BTreeSet<String> {
     processes_naming("httpd -f -p 8080").into_iter().filter(is_first).collect()
 }
 
-/// How long a write may take before the test fails; none takes that long in a test that passes.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Bytes of an object of which a few dozen fill a file of the store's journal.
+const LARGE: usize = 200_000;
 
-/// Creates config maps through one client until the server is gone; tells those that were acknowledged at once, and the
-/// last error at the end.
-fn write_until_refused(cluster: &Cluster, round: u32) -> (JoinHandle<kube::Error>, Receiver<String>) {
-    let kubeconfig = cluster.kubeconfig();
-    let (acknowledged, written) = channel();
-    let writer = cluster.host.run(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let tell = |name| acknowledged.send(name).unwrap();
-        runtime.block_on(crate::kube_rs::create_until_refused(&kubeconfig, &format!("load-{round}"), tell))
-    });
-    (writer, written)
+/// The number of the newest file of the store's journal.
+fn newest_journal(cluster: &Cluster) -> u64 {
+    let files = std::fs::read_dir(cluster.data.join("store/journal")).unwrap();
+    let number = |name: &str| name.strip_suffix(".jnl")?.parse().ok();
+    let numbers = files.filter_map(|file| number(file.unwrap().file_name().to_str()?));
+    numbers.max().expect("it has a file")
 }
 
 #[test]

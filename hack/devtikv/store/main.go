@@ -89,11 +89,11 @@ func configuration(address, pdAddress, directory string) *config.Config {
 // corrected answers as TiKV does where unistore does not.
 type corrected struct{ *tikv.Server }
 
-// KvGet says of an absent key that it is absent; without that it reads as present and empty.
+// KvGet says of an absent key that it is absent, also where it was deleted; without that it reads as present and empty.
 func (server corrected) KvGet(ctx context.Context, request *kvrpcpb.GetRequest) (*kvrpcpb.GetResponse, error) {
 	response, err := server.Server.KvGet(ctx, request)
 	if err == nil && response.Error == nil && response.RegionError == nil {
-		response.NotFound = response.Value == nil
+		response.NotFound = len(response.Value) == 0
 	}
 	return response, err
 }

@@ -3,8 +3,10 @@
 //! The store asks it for the stored form of every version ([`store::Seal`]). The first provider of a resource writes, all of
 //! them read; stored forms and their prefixes are upstream's (`k8s.io/apiserver/pkg/storage/value`), with the store's key as
 //! additional data. Objects in memory and on their way are never touched. Configurations come from a file ([`config`]), are
-//! checked ([`validate`]) and may be followed ([`follow`]); ciphers are in [`cipher`], plugins in [`kms`].
+//! checked ([`validate`]) and may be followed ([`follow`]); what clients cannot write again is written in [`anew`]; ciphers
+//! are in [`cipher`], plugins in [`kms`].
 
+mod anew;
 mod chain;
 mod cipher;
 mod config;
@@ -79,12 +81,7 @@ impl Encryption {
 
     /// Why a plugin cannot be used, for `/readyz` and its like.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let rules = self.rules();
-        let failures = rules.plugins.iter().enumerate().filter_map(|(place, plugin)| {
-            plugin.failure().map(|failure| format!("kms-provider-{place}: {failure}"))
-        });
-        let failures: Vec<_> = failures.collect();
-        if failures.is_empty() { Ok(()) } else { Err(failures.join(", ")) }
+        self.rules().check(|_| true)
     }
 }
 
@@ -107,6 +104,15 @@ impl Rules {
         Ok(rules)
     }
 
+    /// Why one of the plugins that count cannot be used.
+    fn check(&self, counts: impl Fn(&Arc<Plugin>) -> bool) -> Result<(), String> {
+        let plugins = self.plugins.iter().enumerate().filter(|(_, plugin)| counts(plugin));
+        let failures = plugins
+            .filter_map(|(place, plugin)| Some(format!("kms-provider-{place}: {}", plugin.failure()?)));
+        let failures: Vec<_> = failures.collect();
+        if failures.is_empty() { Ok(()) } else { Err(failures.join(", ")) }
+    }
+
     /// A later rule for the same resource adds providers to read with; one behind a wildcard would never be used.
     fn add(&mut self, named: &str, chain: &Chain) -> Result<(), String> {
         let (resource, group) = parse(named);
@@ -123,7 +129,7 @@ impl Rules {
     fn chain(&self, key: &Key) -> Option<&Arc<Chain>> {
         // What servers of one cluster share beside the API is as secret as a secret.
         let (resource, group) = match key.group() {
-            "coxswain.io" => ("secrets", ""),
+            anew::GROUP => ("secrets", ""),
             group => (key.resource(), group),
         };
         [(resource, group), ("*", group), ("*", "*")]

@@ -17,7 +17,7 @@ use crate::{host, image, reset, server, snapshot, store_command, token};
 
 /// A Kubernetes cluster in one binary.
 #[derive(Parser)]
-#[command(name = "coxswain", version = config::VERSION, about, disable_help_subcommand = true)]
+#[command(name = "coxswain", version = config::VERSION, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

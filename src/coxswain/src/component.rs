@@ -10,12 +10,12 @@ use anyhow::Context;
 use client::Informers;
 use kube::Client;
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::KubeConfigOptions;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::host;
 use crate::parts::Parts;
+use crate::{credentials, host};
 
 /// A client that measures its requests.
 pub(crate) fn connect(config: kube::Config) -> kube::Result<Client> {
@@ -44,7 +44,7 @@ impl Component {
     pub(crate) async fn new(kubeconfig: &Path) -> anyhow::Result<Self> {
         rustls::crypto::ring::default_provider().install_default().ok();
         let wrong = || format!("the kubeconfig {} cannot be used", kubeconfig.display());
-        let read = Kubeconfig::read_from(kubeconfig).with_context(wrong)?;
+        let read = credentials::read(kubeconfig).with_context(wrong)?;
         let options = KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(read, &options).await.with_context(wrong)?;
         let client = connect(config.clone()).with_context(wrong)?;

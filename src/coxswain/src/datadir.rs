@@ -35,7 +35,7 @@ impl DataDir {
     /// # Errors
     /// The directory is not a cluster's, or a process holds it.
     pub(crate) fn hold_existing(path: &Path) -> anyhow::Result<Option<Self>> {
-        if !path.exists() {
+        if !exists(path)? {
             return Ok(None);
         }
         Self::check(path)?;
@@ -44,7 +44,7 @@ impl DataDir {
 
     /// Fails unless a server has held the directory before. Does not take hold of it.
     pub(crate) fn check(path: &Path) -> anyhow::Result<()> {
-        if path.join(LOCK).exists() {
+        if exists(&path.join(LOCK))? {
             return Ok(());
         }
         bail!("{} is not the data directory of a cluster: it has no file {LOCK:?}", path.display())
@@ -111,6 +111,11 @@ pub(crate) fn resolved(path: &Path) -> std::io::Result<PathBuf> {
 const LOCK: &str = "lock";
 const PRIVATE: u32 = 0o700;
 
+/// Whether something is there; an error where that may not be looked at.
+fn exists(path: &Path) -> anyhow::Result<bool> {
+    path.try_exists().with_context(|| format!("cannot look at {}", path.display()))
+}
+
 fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
     let file = OpenOptions::new()
         .create(true)
@@ -133,9 +138,10 @@ fn lock(path: &Path) -> anyhow::Result<Flock<File>> {
         }
         Err((_, errno)) => return Err(errno).context("cannot lock the data directory"),
     };
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())?;
+    let written = lock.set_len(0).and_then(|()| lock.rewind());
+    written
+        .and_then(|()| writeln!(lock, "{}", std::process::id()))
+        .with_context(|| format!("cannot write in the data directory {}", path.display()))?;
     Ok(lock)
 }
 
@@ -173,5 +179,11 @@ mod tests {
     fn a_foreign_directory_is_not_taken_for_a_clusters() {
         let error = DataDir::hold_existing(Path::new("/usr")).unwrap_err().to_string();
         assert!(error.contains("not the data directory of a cluster"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_missing() {
+        let error = DataDir::hold_existing(Path::new("/proc/version/data")).unwrap_err().to_string();
+        assert!(error.contains("cannot look at /proc/version/data"), "{error}");
     }
 }

@@ -6,13 +6,14 @@ use anyhow::{Context, ensure};
 use runtime::images::Images;
 
 use crate::datadir::DataDir;
+use crate::output::say;
 
 /// Imports an archive and prints the names that it brought.
 pub(crate) fn import(data_dir: &Path, archive: &Path) -> anyhow::Result<()> {
     let names =
         open(data_dir)?.import(archive).with_context(|| format!("cannot import {}", archive.display()))?;
     for name in names {
-        println!("{name}");
+        say(format_args!("{name}"))?;
     }
     Ok(())
 }
@@ -20,11 +21,11 @@ pub(crate) fn import(data_dir: &Path, archive: &Path) -> anyhow::Result<()> {
 /// Prints a table of the images.
 pub(crate) fn list(data_dir: &Path) -> anyhow::Result<()> {
     let images = open(data_dir)?.list()?;
-    println!("{:<56} {:<16} {:>10}", "IMAGE", "ID", "SIZE");
+    say(format_args!("{:<56} {:<16} {:>10}", "IMAGE", "ID", "SIZE"))?;
     for image in images {
         let id: String = image.id.trim_start_matches("sha256:").chars().take(12).collect();
         for name in image.tags.iter().chain(&image.digests) {
-            println!("{name:<56} {id:<16} {:>10}", size(image.size));
+            say(format_args!("{name:<56} {id:<16} {:>10}", size(image.size)))?;
         }
     }
     Ok(())

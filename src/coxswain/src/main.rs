@@ -3,18 +3,22 @@
 //! The only place where the parts meet: it reads arguments and the config file, makes keys and certificates, and hands
 //! each part what it needs. No part's behaviour is decided here.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// `println!` panics where standard output cannot be written to; `output::say` fails.
+#![warn(clippy::print_stdout)]
 
 mod agent;
 mod cli;
 mod component;
 mod config;
 mod controller_manager;
+mod credentials;
 mod datadir;
 mod host;
 mod image;
 mod join_token;
 mod leader_election;
 mod node;
+mod output;
 mod parts;
 mod pki;
 mod reset;
@@ -37,8 +41,7 @@ fn main() -> ExitCode {
     match cli::run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One line, the causes behind it: what is wrong and what to do.
-            eprintln!("coxswain: {error:#}");
+            eprintln!("coxswain: {}", output::in_one_line(&error));
             ExitCode::FAILURE
         }
     }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use nix::mount::{MntFlags, umount2};
 
 use crate::datadir::{self, DataDir};
+use crate::output::say;
 use crate::store;
 
 /// Removes containers, mounts, links, rules, cgroups and data of the cluster in `data_dir`.
@@ -19,10 +20,10 @@ pub(crate) fn run(data_dir: &Path) -> anyhow::Result<()> {
         let path = datadir::resolved(data_dir)
             .with_context(|| format!("cannot tell where {} was", data_dir.display()))?;
         clean(&path)?;
-        println!(
+        say(format_args!(
             "{} does not exist; what its cluster may have left on this machine is removed",
             path.display()
-        );
+        ))?;
         return Ok(());
     };
     let elsewhere = store::elsewhere(held.path());
@@ -32,13 +33,13 @@ pub(crate) fn run(data_dir: &Path) -> anyhow::Result<()> {
         Err(error) if error.kind() == ErrorKind::ResourceBusy && is_empty(held.path()) => {}
         removed => removed.with_context(|| format!("cannot remove {}", held.path().display()))?,
     }
-    println!("removed the cluster in {}", held.path().display());
+    say(format_args!("removed the cluster in {}", held.path().display()))?;
     if let Some(place) = elsewhere {
-        println!(
+        say(format_args!(
             "its state is not on this machine and stays: it is {place}; other servers may use it, and a server that is started \
-             with these --store flags goes on with it. To remove it for good, stop all of them and delete the keys with that \
-             prefix by TiKV's own tools"
-        );
+             with these --store flags goes on with it. To remove it for good, stop all of them, then: coxswain store remove \
+             --accept-loss with the same flags"
+        ))?;
     }
     Ok(())
 }

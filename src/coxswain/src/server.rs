@@ -41,7 +41,8 @@ struct Instance {
     /// The address under which nodes and pods reach this server.
     address: Ipv4Addr,
     cancel: CancellationToken,
-    /// Cancelled when the state was moved and the server is to begin anew where it is now.
+    /// Cancelled when the server is to begin anew: the state was moved, or there is more of it than this server can catch up
+    /// with.
     restart: CancellationToken,
 }
 
@@ -68,6 +69,7 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
         failed = work(&instance, &control_plane, &mut parts) => Err(failed),
         () = instance.restart.cancelled() => Ok(()),
         departure = control_plane.departed() => Err(anyhow::anyhow!("the cluster's {departure}")),
+        fall = control_plane.fallen() => instance.after(fall),
     };
     let ended = parts.end().await;
     control_plane.close().await;
@@ -90,7 +92,7 @@ async fn begin(config: Config, data: DataDir) -> anyhow::Result<(Instance, Contr
     let options = store::Options { seal: encryption.clone(), ..apiserver::store_options() };
     config.store.note(&data)?;
     let store = config.store.open(&data, address.into(), options).await?;
-    let pki = pki(&config, &data.private("pki")?, &store, &encryption).await?;
+    let pki = pki(&config, &data.private("pki")?, &store).await?;
     let (cancel, restart) = (CancellationToken::new(), CancellationToken::new());
     let instance = Instance { config, data, pki, encryption, address, cancel, restart };
     let mut parts = Parts::new(instance.cancel.clone());
@@ -109,19 +111,25 @@ async fn work(instance: &Instance, control_plane: &ControlPlane, parts: &mut Par
 }
 
 /// The cluster's keys; where several servers share a store, the same for all.
-async fn pki(
-    config: &Config,
-    directory: &Path,
-    store: &Store,
-    encryption: &apiserver::Encryption,
-) -> anyhow::Result<Arc<Pki>> {
+async fn pki(config: &Config, directory: &Path, store: &Store) -> anyhow::Result<Arc<Pki>> {
     if config.store.is_shared() {
-        pki::shared::share(directory, store, encryption).await?;
+        pki::shared::share(directory, store).await?;
     }
     Ok(Arc::new(Pki::open(directory)?))
 }
 
 impl Instance {
+    /// What becomes of a server whose store cannot follow the others any longer: it begins anew where that is of use. Where
+    /// the state has gone, it would found another cluster.
+    fn after(&self, fall: store::Fall) -> anyhow::Result<()> {
+        if fall != store::Fall::Behind {
+            anyhow::bail!("{fall}");
+        }
+        tracing::warn!("{fall}: it does so by itself");
+        self.restart.cancel();
+        Ok(())
+    }
+
     async fn start(&self, control_plane: &ControlPlane, parts: &mut Parts) -> anyhow::Result<()> {
         self.keep_kubeconfigs(parts)?;
         if let Some(loops) = &self.config.loops {

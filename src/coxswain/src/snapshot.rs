@@ -25,6 +25,7 @@ use jiff::Timestamp;
 use store::snapshot::{Header, Reader};
 
 use crate::config;
+use crate::output::say;
 use crate::store::StoreOptions;
 use location::Location;
 use passphrase::PassphraseFile;
@@ -91,18 +92,23 @@ pub(crate) async fn run(command: SnapshotCommand) -> anyhow::Result<()> {
 }
 
 async fn list(at: &Location) -> anyhow::Result<()> {
-    println!("{:<48} {:>12} {:<21} {:>10}  ENCRYPTED", "NAME", "REVISION", "SAVED", "SIZE");
-    for found in at.list().await? {
+    let all = at.list().await?;
+    if all.is_empty() {
+        say(format_args!("no snapshots in {at}"))?;
+        return Ok(());
+    }
+    say(format_args!("{:<48} {:>12} {:<21} {:>10}  ENCRYPTED", "NAME", "REVISION", "SAVED", "SIZE"))?;
+    for found in all {
         match found.header {
-            Ok(header) => println!(
+            Ok(header) => say(format_args!(
                 "{:<48} {:>12} {:<21} {:>10}  {}",
                 found.name,
                 header.revision,
                 saved_at(&header),
                 size(found.bytes),
                 if header.is_encrypted() { "yes" } else { "no" }
-            ),
-            Err(why) => println!("{:<48} {why}", found.name),
+            ))?,
+            Err(why) => say(format_args!("{:<48} {why}", found.name))?,
         }
     }
     Ok(())
@@ -116,13 +122,13 @@ async fn verify(from: Location, passphrase: Option<store::snapshot::Passphrase>)
     })
     .await?
     .with_context(|| format!("the snapshot {from}"))?;
-    println!("{from} is whole: revision {}, saved {}", summary.revision, saved_at(&header));
-    println!(
+    say(format_args!("{from} is whole: revision {}, saved {}", summary.revision, saved_at(&header)))?;
+    say(format_args!(
         "{} objects, {} of records, SHA-256 {}",
         summary.objects,
         size(summary.bytes),
         hex::encode(summary.sha256)
-    );
+    ))?;
     Ok(())
 }
 

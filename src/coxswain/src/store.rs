@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
-use store::tikv::{Place, Tls};
+use store::tikv::{Place, Survey, Tls};
 use store::{OpenError, Options, Peer, Store, fjall, tikv};
 
 use crate::datadir::DataDir;
@@ -72,6 +72,11 @@ impl StoreOptions {
     /// The same, about TiKV whether that is said or not.
     pub(crate) fn in_tikv(self) -> Self {
         Self { kind: Some(Kind::Tikv), ..self }
+    }
+
+    /// Whether they say which of the clusters in TiKV is meant.
+    pub(crate) fn names_prefix(&self) -> bool {
+        self.prefix.is_some()
     }
 
     /// Whether they say where TiKV is.
@@ -153,6 +158,7 @@ impl StorePlace {
     ) -> anyhow::Result<Store> {
         match self {
             Self::Embedded => {
+                tell_of_a_lost_store(data);
                 let directory = data.private("store")?;
                 let context = || format!("cannot open the store in {}", directory.display());
                 let engine = fjall::open(&directory).with_context(context)?;
@@ -164,7 +170,7 @@ impl StorePlace {
                 let engine = tokio::task::spawn_blocking(move || {
                     let engine = tikv::open(&connecting)?;
                     if tikv::is_new(&engine)? {
-                        tell_of_founding(&connecting)?;
+                        tell_of_founding(&connecting);
                     }
                     Ok::<_, OpenError>(engine)
                 });
@@ -182,18 +188,44 @@ pub(crate) fn elsewhere(data: &Path) -> Option<String> {
     std::fs::read_to_string(data.join(ELSEWHERE)).ok()
 }
 
+/// A disk that is not mounted makes an empty cluster of one that was full, and its nodes would end all pods.
+fn tell_of_a_lost_store(data: &DataDir) {
+    if has_lost_its_store(data.path()) {
+        tracing::warn!(
+            "a NEW CLUSTER begins in {}: it holds no state, but a server ran here before ({KUBECONFIG} is there). If that is \
+             not meant, stop this server, move the new state away, and bring back what was there or restore a snapshot \
+             (`coxswain snapshot restore`)",
+            data.join("store").display()
+        );
+    }
+}
+
+/// What every server leaves in its data directory.
+const KUBECONFIG: &str = "kubeconfig";
+
+fn has_lost_its_store(data: &Path) -> bool {
+    data.join(KUBECONFIG).exists() && !data.join("store/acknowledged").exists()
+}
+
 /// A prefix that was mistyped begins an empty cluster, too; whoever did that is to see it at once.
-fn tell_of_founding(place: &Place) -> Result<(), OpenError> {
-    let survey = tikv::survey(place)?;
+fn tell_of_founding(place: &Place) {
+    // Whatever is wrong with others' keys does not keep this one from beginning.
+    let others = match tikv::survey(place) {
+        Ok(survey) => others(&survey),
+        Err(error) => format!("what cannot be said: {error}"),
+    };
+    tracing::warn!(
+        "a NEW CLUSTER begins under --store-prefix {:?}, where nothing was stored; this TiKV has these: {others}. If one of \
+         them was meant, stop this server and name it (`coxswain store ls` shows them)",
+        place.prefix
+    );
+}
+
+fn others(survey: &Survey) -> String {
     let others: Vec<String> = survey.stores.iter().map(|found| format!("{:?}", found.prefix)).collect();
     let others = if others.is_empty() { "no other".to_owned() } else { others.join(", ") };
-    tracing::warn!(
-        "a NEW CLUSTER begins under --store-prefix {:?}, where nothing was stored; this TiKV has these: {others}{}. If one of \
-         them was meant, stop this server and name it (`coxswain store ls` shows them)",
-        place.prefix,
-        if survey.is_complete { "" } else { ", and perhaps more" }
-    );
-    Ok(())
+    let more = if survey.is_complete { "" } else { ", and perhaps more" };
+    others + more
 }
 
 #[cfg(test)]
@@ -213,6 +245,18 @@ mod tests {
             (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{error}"),
             (resolved, expected) => panic!("{resolved:?} is not {expected:?}"),
         }
+    }
+
+    #[test]
+    fn a_data_directory_that_had_a_store_and_has_none_is_told_from_a_new_one() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(!has_lost_its_store(data.path()), "a new one");
+        std::fs::write(data.path().join(KUBECONFIG), "").unwrap();
+        assert!(has_lost_its_store(data.path()));
+        std::fs::create_dir(data.path().join("store")).unwrap();
+        assert!(has_lost_its_store(data.path()), "where something was to be mounted");
+        std::fs::write(data.path().join("store/acknowledged"), "").unwrap();
+        assert!(!has_lost_its_store(data.path()));
     }
 
     #[test]

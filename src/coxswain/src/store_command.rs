@@ -1,15 +1,17 @@
 //! `coxswain store`: what the store of a running server does, whether a store is sound, the way on when it is not.
 
+mod remove;
 mod status;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Subcommand;
-use store::{Options, Report, Store, fjall, inspect, tikv};
+use store::{OpenError, Options, Report, Store, fjall, inspect, tikv};
 
 use crate::config;
 use crate::datadir::DataDir;
+use crate::output::say;
 use crate::snapshot::moving::{self, MoveOptions};
 use crate::snapshot::size;
 use crate::store::{StoreOptions, StorePlace};
@@ -35,6 +37,14 @@ pub(crate) enum StoreCommand {
     Ls {
         #[command(flatten)]
         tikv: Box<StoreOptions>,
+    },
+    /// Remove a cluster's state from TiKV for good; none of its servers may run
+    Remove {
+        #[command(flatten)]
+        tikv: Box<StoreOptions>,
+        /// Remove what is said to be there; without this it is only said
+        #[arg(long)]
+        accept_loss: bool,
     },
     /// Move the state of a cluster, running or not, from a data directory into TiKV, or back
     Move(Box<MoveOptions>),
@@ -62,6 +72,7 @@ pub(crate) async fn run(command: StoreCommand) -> anyhow::Result<()> {
             tokio::task::spawn_blocking(move || check(&data_dir, &place)).await?
         }
         StoreCommand::Ls { tikv } => list(tikv.in_tikv().resolve()?).await,
+        StoreCommand::Remove { tikv, accept_loss } => remove::run(*tikv, accept_loss).await,
         StoreCommand::Move(options) => moving::run(*options).await,
         StoreCommand::Repair { data_dir, accept_loss } => repair(&data_dir, accept_loss).await,
     }
@@ -71,19 +82,25 @@ async fn list(place: StorePlace) -> anyhow::Result<()> {
     let StorePlace::Tikv { place, .. } = place else { bail!("name TiKV: --store-endpoints") };
     let survey = tokio::task::spawn_blocking(move || tikv::survey(&place)).await?;
     let survey = survey.context("cannot look into TiKV")?;
-    println!("{:<40} {:>12}  STATE", "PREFIX", "REVISION");
+    say(format_args!("{:<40} {:>12}  STATE", "PREFIX", "REVISION"))?;
     for found in &survey.stores {
         let revision = found.revision.map_or_else(|| "-".to_owned(), |revision| revision.to_string());
-        println!("{:<40} {revision:>12}  {}", format!("{:?}", found.prefix), state(found));
+        say(format_args!("{:<40} {revision:>12}  {}", format!("{:?}", found.prefix), state(found)))?;
     }
     if !survey.is_complete {
-        println!("other applications have many keys here: behind them there may be more");
+        say(format_args!("other applications have many keys here: behind them there may be more"))?;
     }
     Ok(())
 }
 
 fn state(found: &tikv::Found) -> String {
+    if let Some(why) = &found.unreadable {
+        return format!("damaged: {why}");
+    }
     match (&found.departure, found.revision) {
+        (Some(departure), _) if departure.is_removal() => {
+            "being removed; if that was broken off, run `coxswain store remove` again".to_owned()
+        }
         (Some(departure), _) if departure.is_over => format!("moved to {}", departure.to),
         (Some(departure), _) => format!("being moved to {}", departure.to),
         (None, Some(_)) => "in use, or ready to be".to_owned(),
@@ -116,58 +133,69 @@ fn check(data_dir: &Path, place: &StorePlace) -> anyhow::Result<()> {
                 place.prefix
             );
             if let Some(departure) = store::departure(&engine).with_context(context)? {
-                println!("its {departure}");
+                say(format_args!("its {departure}"))?;
             }
             inspect(&engine).with_context(context)?
         }
     };
-    describe(&report);
+    describe(&report)?;
     if report.is_sound() {
-        println!("nothing is wrong");
+        say(format_args!("nothing is wrong"))?;
         return Ok(());
     }
     for problem in &report.problems {
-        println!("wrong: {problem}");
+        say(format_args!("wrong: {problem}"))?;
     }
+    ensure!(!report.is_unfinished, OpenError::Unfinished);
     bail!(
-        "{} things are wrong with the store; restore a snapshot (`coxswain snapshot restore`), or keep what is whole and \
+        "{} wrong with the store; restore a snapshot (`coxswain snapshot restore`), or keep what is whole and \
          give the rest up (`coxswain store repair --accept-loss`)",
-        report.wrong
+        if report.wrong == 1 { "one thing is".to_owned() } else { format!("{} things are", report.wrong) }
     )
 }
 
-fn describe(report: &Report) {
-    println!("revision {}, horizon {}, {} writes in the log", report.revision, report.horizon, report.logged);
-    println!("{:<56} {:>9} {:>10} {:>9} {:>10}", "RESOURCE", "OBJECTS", "SIZE", "PAST", "SIZE");
+fn describe(report: &Report) -> anyhow::Result<()> {
+    say(format_args!(
+        "revision {}, horizon {}, {} writes in the log",
+        report.revision, report.horizon, report.logged
+    ))?;
+    say(format_args!("{:<56} {:>9} {:>10} {:>9} {:>10}", "RESOURCE", "OBJECTS", "SIZE", "PAST", "SIZE"))?;
     for (resource, found) in &report.resources {
         let (objects, past) = (size(found.object_bytes), size(found.past_bytes));
-        println!(
+        say(format_args!(
             "{:<56} {:>9} {objects:>10} {:>9} {past:>10}",
             resource.trim_start_matches('/'),
             found.objects,
             found.past
-        );
+        ))?;
     }
+    Ok(())
 }
 
 async fn repair(data_dir: &Path, accept_loss: bool) -> anyhow::Result<()> {
     let (_held, directory) = hold(data_dir)?;
     let Err(refusal) = open(&directory).await else {
-        println!("the store opens; nothing was changed");
+        say(format_args!("the store opens; nothing was changed"))?;
         return Ok(());
     };
     ensure!(accept_loss, "{refusal:#}: nothing was changed; --accept-loss goes on without what is lost");
-    println!("{refusal:#}");
+    say(format_args!("{refusal:#}"))?;
     let at = directory.clone();
     let repaired = tokio::task::spawn_blocking(move || fjall::repair(at)).await?;
     let repaired = repaired.with_context(|| format!("cannot repair the store in {}", directory.display()))?;
     open(&directory)
         .await
         .context("it still does not open: restore a snapshot (`coxswain snapshot restore`)")?;
-    println!(
+    if repaired.missing > 0 {
+        say(format_args!(
+            "of {} of the last writes nothing was found; older writes may be lost, too",
+            repaired.missing
+        ))?;
+    }
+    say(format_args!(
         "{} objects are kept, as of revision {}; {} damaged records are gone; the store goes on from revision {}",
         repaired.objects, repaired.found, repaired.damaged, repaired.revision
-    );
+    ))?;
     Ok(())
 }
 

@@ -16,7 +16,9 @@ use objects::bootstrap_token::{self, Expiry, key};
 use rand::Rng;
 use serde_json::json;
 
+use crate::credentials;
 use crate::join_token::{JoinToken, Pin};
+use crate::output::say;
 
 /// The group of nodes that join; kubeadm's name for it.
 pub(crate) const GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
@@ -44,11 +46,11 @@ pub(crate) async fn create(data_dir: &Path, new: New) -> anyhow::Result<()> {
     let api = Api::<Secret>::namespaced(client.clone(), bootstrap_token::NAMESPACE);
     api.create(&PostParams::default(), &secret).await.context("cannot make the token")?;
     if new.print_join_command {
-        println!("coxswain agent --server {} --token {token}", server(&client).await?);
+        let server = server(&client).await?;
+        say(format_args!("coxswain agent --server {server} --token {token}"))
     } else {
-        println!("{token}");
+        say(format_args!("{token}"))
     }
-    Ok(())
 }
 
 /// Prints the tokens, without their secrets.
@@ -62,7 +64,7 @@ pub(crate) async fn list(data_dir: &Path) -> anyhow::Result<()> {
     let tokens =
         api.list(&ListParams::default().fields(&selector)).await.context("cannot list the tokens")?;
     let now = Timestamp::now();
-    println!("{:<8} {:<10} {:<22} DESCRIPTION", "ID", "TTL", "EXPIRES");
+    say(format_args!("{:<8} {:<10} {:<22} DESCRIPTION", "ID", "TTL", "EXPIRES"))?;
     for secret in &tokens {
         let (ttl, expires) = match bootstrap_token::expiry(secret, now) {
             Expiry::Never => ("forever".to_owned(), "never".to_owned()),
@@ -70,7 +72,7 @@ pub(crate) async fn list(data_dir: &Path) -> anyhow::Result<()> {
             Expiry::Past => ("expired".to_owned(), String::new()),
         };
         let value = |key: &str| bootstrap_token::value(secret, key);
-        println!("{:<8} {ttl:<10} {expires:<22} {}", value(key::ID), value(key::DESCRIPTION));
+        say(format_args!("{:<8} {ttl:<10} {expires:<22} {}", value(key::ID), value(key::DESCRIPTION)))?;
     }
     Ok(())
 }
@@ -91,14 +93,13 @@ pub(crate) async fn delete(data_dir: &Path, id: &str) -> anyhow::Result<()> {
         }
         outcome => outcome.context("cannot delete the token")?,
     };
-    println!("deleted token {id}");
-    Ok(())
+    say(format_args!("deleted token {id}"))
 }
 
 /// A client by the kubeconfig in the data directory.
 pub(crate) async fn connect(data_dir: &Path) -> anyhow::Result<(Client, Kubeconfig)> {
     let path: PathBuf = data_dir.join("kubeconfig");
-    let kubeconfig = Kubeconfig::read_from(&path).with_context(|| {
+    let kubeconfig = credentials::read(&path).with_context(|| {
         format!(
             "cannot read {}: run this where `coxswain server` runs, as its user, or give its --data-dir",
             path.display()

@@ -13,9 +13,11 @@
 //! server dies at any point, stands in `docs/decisions/0018-ownership-is-a-condition.md`.
 
 pub(crate) mod departure;
+pub(crate) mod fall;
 pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod membership;
+pub(crate) mod removal;
 pub(crate) mod wire;
 
 mod door;
@@ -136,9 +138,11 @@ async fn compact(shared: Arc<Shared>, mut role: watch::Receiver<Role>, cancel: C
 }
 
 async fn compact_for_now(shared: &Arc<Shared>, mut role: watch::Receiver<Role>) -> Result<(), EngineError> {
+    let owned = role.borrow_and_update().clone();
     let worker = shared.clone();
     blocking(move || compaction::recount(&worker)).await?;
-    while matches!(*role.borrow_and_update(), Role::Owner(_)) {
+    // In another epoch of its own, too, it counts anew: others have compacted meanwhile.
+    while matches!(owned, Role::Owner(_)) && *role.borrow_and_update() == owned {
         let worker = shared.clone();
         let next = blocking(move || compaction::forget_shared(&worker)).await?;
         tokio::select! {

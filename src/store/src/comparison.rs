@@ -1,17 +1,20 @@
 //! Compares the current map with the engine, in the background: a record that rotted, or a bug, is to be found before a
 //! restart finds it.
 //!
-//! A page at a time with a pause behind it, so that nobody notices; a whole round at most once per
-//! [`crate::Options::comparison`], and only if something was written since the last. What differs is logged and counted
-//! (`coxswain_store_differences_total`); nothing is repaired, since nobody knows which of the two is right.
+//! A page at a time with a pause behind it, so that nobody notices; a whole round once per [`crate::Options::comparison`],
+//! whether anything was written or not. What differs is logged and counted (`coxswain_store_differences_total`), and so
+//! is a record that is not what was written; nothing is repaired, since nobody knows which of the two is right.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::Snapshot;
+use crate::history::Unread;
 use crate::shared::Shared;
-use crate::{Entry, Key, Range, ReadError, Revision, Sealing};
+use crate::{EngineError, Entry, Key, Range, ReadError, Sealing, record};
 
 /// Entries compared at once.
 const PAGE: usize = 256;
@@ -21,13 +24,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Runs until it is cancelled.
 pub(crate) async fn run(shared: Arc<Shared>, cancel: CancellationToken) {
     let rounds = async {
-        let mut compared: Revision = 0;
         loop {
             tokio::time::sleep(shared.options.comparison).await;
-            // The sender lives in `shared`, so this ends only with a write.
-            drop(shared.follow_tip().wait_for(|tip| *tip > compared).await);
-            compared = shared.tip();
-            round(&shared).await;
+            match round(&shared).await {
+                Ok(()) => shared.metrics.comparisons.inc(),
+                Err(error) => tracing::warn!(%error, "the current state could not be compared"),
+            }
         }
     };
     tokio::select! {
@@ -36,23 +38,57 @@ pub(crate) async fn run(shared: Arc<Shared>, cancel: CancellationToken) {
     }
 }
 
-async fn round(shared: &Arc<Shared>) {
-    for (collection, _) in shared.collections() {
+async fn round(shared: &Arc<Shared>) -> Result<(), ReadError> {
+    let collections = blocking(shared, |shared| {
+        let stored = stored_collections(&*shared.engine.snapshot());
+        stored.map_err(|error| ReadError::Engine(error.to_string()))
+    });
+    let mut collections = collections.await?;
+    collections.extend(shared.collections().into_iter().map(|(name, _)| name.into_string()));
+    for collection in collections {
         let (group, resource) = collection.split_once('/').unwrap_or(("", &collection));
-        let mut next = Some((Range::resource(group, resource), None));
-        while let Some((range, after)) = next.take() {
-            let (worker, from) = (shared.clone(), after.clone());
-            let compare = move || compare(&worker, &range, from.as_ref()).map(|end| (range, end));
-            match tokio::task::spawn_blocking(compare).await {
-                Ok(Ok((range, end))) => next = end.map(|end| (range, Some(end))),
-                Ok(Err(error)) => return tracing::warn!(%error, "the current state could not be compared"),
-                // The runtime is being shut down.
-                Err(_) => return,
-            }
+        let range = Range::resource(group, resource);
+        let mut after = None;
+        loop {
+            let (range, from) = (range.clone(), after);
+            after = blocking(shared, move |shared| compare(shared, &range, from.as_ref())).await?;
             tokio::time::sleep(PAUSE).await;
+            if after.is_none() {
+                break;
+            }
         }
     }
-    shared.metrics.comparisons.inc();
+    Ok(())
+}
+
+/// Does something where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    shared: &Arc<Shared>,
+    work: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ReadError> {
+    let shared = shared.clone();
+    let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+    done.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
+}
+
+/// The resources that the engine has records of; looks at one record of each.
+fn stored_collections(snapshot: &dyn Snapshot) -> Result<BTreeSet<String>, EngineError> {
+    let mut found = BTreeSet::new();
+    let mut from = record::DATA.0.to_vec();
+    while let Some(pair) = snapshot.scan(&from, record::DATA.1).next() {
+        let (name, _) = pair?;
+        let key = record::parse_data_key(&name).and_then(|(path, _)| Key::parse(path));
+        from = match key {
+            Some(key) => {
+                let range = Range::resource(key.group(), key.resource());
+                found.insert(key.collection().to_owned());
+                record::data_range(&range, None).1
+            }
+            // Of no resource: whoever checks the store is told; the next record comes right behind it.
+            None => [&name[..], &[0]].concat(),
+        };
+    }
+    Ok(found)
 }
 
 /// Compares a page and gives the key that it ends with, if there may be more.
@@ -62,13 +98,31 @@ fn compare(shared: &Shared, range: &Range, after: Option<&Key>) -> Result<Option
     let (revision, entries, _) = shared.entries(range);
     let snapshot = shared.engine.snapshot();
     shared.check_snapshot(&*snapshot, revision)?;
-    let failed = |error: crate::EngineError| ReadError::Engine(error.to_string());
-    let (stored, more) = shared.history(&*snapshot).list_at(range, revision, after, PAGE).map_err(failed)?;
-    let end = stored.last().filter(|_| more).map(|entry| entry.key.clone());
+    let (mut stored, mut damaged, mut end) = (Vec::new(), Vec::new(), None);
+    for found in shared.history(&*snapshot).newest_at(range, revision, after) {
+        match found {
+            Ok(entry) => stored.push(entry),
+            Err(Unread::Record { name, key }) => damaged.push((name, key)),
+            Err(Unread::Engine(error)) => return Err(ReadError::Engine(error.to_string())),
+        }
+        if stored.len() == PAGE {
+            end = stored.last().map(|entry| entry.key.clone());
+            break;
+        }
+    }
     let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let to = end.as_ref().map_or(Bound::Unbounded, Bound::Included);
     let known = entries.range::<_, Key>((from, to)).map(|(_, entry)| entry);
-    report(shared, differences(known, &stored));
+    for key in differences(known, &stored) {
+        shared.metrics.differences.inc();
+        tracing::error!(%key, "the current state in memory is not what the engine holds");
+    }
+    for (name, key) in damaged {
+        // What is known of its key differs from nothing, and was counted as that.
+        let is_counted = key.is_some_and(|key| entries.contains_key(&key));
+        shared.metrics.differences.inc_by(u64::from(!is_counted));
+        tracing::error!(record = %name.escape_ascii(), "a record of the current state is not what was written");
+    }
     Ok(end)
 }
 
@@ -94,11 +148,4 @@ fn is_same(known: &Entry, stored: &Entry) -> bool {
     let is_unreadable = |entry: &Entry| matches!(entry.sealing, Sealing::Unreadable(_));
     let bytes_agree = known.bytes == stored.bytes || is_unreadable(known) || is_unreadable(stored);
     known.revision == stored.revision && known.created == stored.created && bytes_agree
-}
-
-fn report(shared: &Shared, differing: Vec<&Key>) {
-    for key in differing {
-        shared.metrics.differences.inc();
-        tracing::error!(%key, "the current state in memory is not what the engine holds");
-    }
 }

@@ -86,7 +86,9 @@ pub struct Condition {
 pub enum Written {
     /// It is durable and visible.
     Done,
-    /// The condition did not hold; nothing was written, and nothing of it will be.
+    /// The condition did not hold, and nothing of it is on its way any more. Nothing was written, but for one case: where an
+    /// answer was lost, an engine may have sent the batch again and met what it had written itself. It does not do that to a
+    /// batch that [is contended](Batch::is_contended).
     Refused,
 }
 

@@ -111,7 +111,7 @@ pub enum CommitError {
     #[error("the outcome of the write is unknown: {0}")]
     Unknown(String),
     /// An earlier write failed in the engine; nothing is written any more until the store is opened anew.
-    #[error("the store takes no writes since its engine failed: {0}")]
+    #[error("the store takes no writes since its engine failed: {0}; cure that and restart the server")]
     Poisoned(String),
     /// Several servers share the store and none of those that can be reached owns the order of writes; the write was
     /// not done and may be tried again.

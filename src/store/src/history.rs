@@ -3,6 +3,7 @@
 //! Called where blocking is allowed, for what is older than the ring. The caller sees to it that the revision is still
 //! readable (`Shared::check_readable`, after the snapshot was taken). Nothing here looks at the current map.
 
+use bytes::Bytes;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,6 +17,27 @@ pub(crate) struct History<'a> {
     pub(crate) options: &'a Options,
     /// The newest published revision: for moments the engine holds a group that nobody may see yet.
     pub(crate) tip: Revision,
+}
+
+/// Why there is no entry where one should be.
+pub(crate) enum Unread {
+    /// The engine cannot be read, here or at all.
+    Engine(EngineError),
+    /// A record is not what was written.
+    Record {
+        name: Bytes,
+        /// Whose newest version it should be, if that can be told.
+        key: Option<Key>,
+    },
+}
+
+impl From<Unread> for EngineError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Engine(error) => error,
+            Unread::Record { name, .. } => unreadable(&name),
+        }
+    }
 }
 
 /// A stretch of the log, filtered for a range.
@@ -40,28 +62,54 @@ impl History<'_> {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<(Vec<Arc<Entry>>, bool), EngineError> {
-        let (from, to) = record::data_range(range, after);
-        let mut entries: Vec<Arc<Entry>> = Vec::new();
-        let mut decided: Option<Key> = None;
-        for pair in self.snapshot.scan(&from, &to) {
-            let (name, bytes) = pair?;
-            let (path, written) = record::parse_data_key(&name).ok_or_else(|| unreadable(&name))?;
-            // Newest first: the first version that is old enough decides for its key.
-            if written > revision || decided.as_ref().is_some_and(|key| key.as_str() == path) {
-                continue;
-            }
-            let key = Key::parse(path).ok_or_else(|| unreadable(&name))?;
-            decided = Some(key.clone());
-            let version = record::decode_data(&bytes, written).ok_or_else(|| unreadable(&name))?;
-            if version.deleted {
-                continue;
-            }
+        let mut entries = Vec::new();
+        for found in self.newest_at(range, revision, after) {
+            let found = found?;
             if entries.len() == limit {
                 return Ok((entries, true));
             }
-            entries.push(Arc::new(version.into_entry(key, written, self.options)));
+            entries.push(found);
         }
         Ok((entries, false))
+    }
+
+    /// The entries of a range as it was at a revision, behind the key `after`. One that cannot be read is told as that, and
+    /// the next ones follow.
+    pub(crate) fn newest_at(
+        &self,
+        range: &Range,
+        revision: Revision,
+        after: Option<&Key>,
+    ) -> impl Iterator<Item = Result<Arc<Entry>, Unread>> {
+        let (from, to) = record::data_range(range, after);
+        let mut decided: Option<Key> = None;
+        self.snapshot.scan(&from, &to).filter_map(move |pair| {
+            let (name, bytes) = match pair {
+                Ok(pair) => pair,
+                Err(error) => return Some(Err(Unread::Engine(error))),
+            };
+            self.decide(&name, &bytes, revision, &mut decided).transpose()
+        })
+    }
+
+    /// What a data record says of its key, unless that is `decided` already, the record is too new or the key was deleted.
+    fn decide(
+        &self,
+        name: &Bytes,
+        bytes: &Bytes,
+        revision: Revision,
+        decided: &mut Option<Key>,
+    ) -> Result<Option<Arc<Entry>>, Unread> {
+        let unread = |key| Unread::Record { name: name.clone(), key };
+        let (path, written) = record::parse_data_key(name).ok_or_else(|| unread(None))?;
+        // Newest first: the first version that is old enough decides for its key.
+        if written > revision || decided.as_ref().is_some_and(|key| key.as_str() == path) {
+            return Ok(None);
+        }
+        let key = Key::parse(path).ok_or_else(|| unread(None))?;
+        *decided = Some(key.clone());
+        let version = record::decode_data(bytes, written).ok_or_else(|| unread(Some(key.clone())))?;
+        Ok((!version.deleted).then(|| Arc::new(version.into_entry(key, written, self.options))))
     }
 
     /// The events of a range behind `after`, from at most `limit` records of the log.

@@ -84,6 +84,7 @@ pub mod engine;
 mod compaction;
 mod recovery;
 
+mod beginning;
 mod comparison;
 mod inspection;
 mod metrics;
@@ -96,6 +97,8 @@ mod simulation;
 
 pub use cluster::Peer;
 pub use cluster::departure::{Departure, Settled, conclude, departure, reopen};
+pub use cluster::fall::Fall;
+pub use cluster::removal::{Remains, Removal, RemovalError};
 pub use engine::{Engine, fjall, memory, tikv};
 pub use entry::{Attributes, Committed, Entry, Event, EventKind, Precondition, Revision, Value, Write};
 pub use error::{CommitError, EngineError, OpenError, ReadError, WatchError};

@@ -7,6 +7,8 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
+use crate::Sealing;
+use crate::current::{Entries, is_unreadable};
 use crate::shared::Shared;
 
 /// From a tenth of a millisecond, what a good disk takes, to thirteen seconds.
@@ -53,8 +55,17 @@ fn counter(name: &str, help: &str) -> IntCounter {
     IntCounter::new(name, help).expect(VALID)
 }
 
-/// Everything there is to tell. `bytes` is what the store takes on the disk, where that is known.
-pub(crate) fn gather(shared: &Shared, bytes: Option<u64>, is_writable: bool) -> Vec<MetricFamily> {
+/// What a process can say of its store beyond what it has in memory.
+pub(crate) struct Situation {
+    /// What the store takes on the disk, where that is known.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) is_writable: bool,
+    /// Whether this process orders the writes, and so knows how much history there is: others do not count what goes.
+    pub(crate) orders_writes: bool,
+}
+
+/// Everything there is to tell.
+pub(crate) fn gather(shared: &Shared, situation: &Situation) -> Vec<MetricFamily> {
     let registry = Registry::new();
     let metrics = &shared.metrics;
     add(&registry, metrics.commits.clone());
@@ -72,14 +83,27 @@ pub(crate) fn gather(shared: &Shared, bytes: Option<u64>, is_writable: bool) -> 
         "The oldest revision that can still be listed and watched from.",
         shared.horizon(),
     );
-    gauge(
-        "coxswain_store_history_bytes",
-        "What old versions and the log take, before compression.",
-        shared.history_bytes(),
-    );
+    if situation.orders_writes {
+        gauge(
+            "coxswain_store_history_bytes",
+            "What the history takes that lists and watches may ask for, before compression: five minutes, less of very many \
+             writes. Told by the server that orders the writes.",
+            shared.history_bytes(),
+        );
+    }
     gauge("coxswain_store_watches", "Watches that exist.", shared.watch_count() as u64);
-    gauge("coxswain_store_writable", "1 while the store takes writes.", u64::from(is_writable));
-    if let Some(bytes) = bytes {
+    gauge("coxswain_store_writable", "1 while the store takes writes.", u64::from(situation.is_writable));
+    gauge(
+        "coxswain_store_unreadable_objects",
+        "Objects that cannot be decrypted with the present encryption configuration.",
+        shared.unreadable().len() as u64,
+    );
+    gauge(
+        "coxswain_store_stale_objects",
+        "Objects that are stored otherwise than the encryption configuration says now: they were not written again since.",
+        stale(shared),
+    );
+    if let Some(bytes) = situation.bytes {
         let size = vector(
             &registry,
             "apiserver_storage_size_bytes",
@@ -90,6 +114,16 @@ pub(crate) fn gather(shared: &Shared, bytes: Option<u64>, is_writable: bool) -> 
     }
     add_resources(shared, &registry);
     registry.gather()
+}
+
+/// How many entries would be sealed otherwise if they were written now.
+fn stale(shared: &Shared) -> u64 {
+    let of = |entries: &Entries| {
+        let now = entries.values().next().map(|any| Sealing::of(shared.options.seal.current(&any.key)));
+        entries.values().filter(|entry| now.as_ref() != Some(&entry.sealing) && !is_unreadable(entry)).count()
+            as u64
+    };
+    shared.collections().iter().map(|(_, entries)| of(entries)).sum()
 }
 
 fn add_resources(shared: &Shared, registry: &Registry) {

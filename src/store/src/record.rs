@@ -7,7 +7,6 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use crate::key::MAX_KEY;
 use crate::{Attributes, Entry, EventKind, Key, Options, Range, Revision, Sealing, Value};
 
 /// The format of the records described here.
@@ -131,9 +130,6 @@ pub(crate) struct LogRecord {
 /// Begins every log record, so that one can be found among foreign bytes.
 const MAGIC: &[u8; 8] = b"\xc0xswlog\x01";
 const LOG_HEADER: usize = MAGIC.len() + 8 + 4 * 8 + 4 + 1 + 2;
-
-/// The most bytes a log record can take.
-pub(crate) const MAX_LOG_RECORD: usize = LOG_HEADER + MAX_KEY;
 
 /// Where the record of a write is.
 pub(crate) fn log_key(revision: Revision) -> Bytes {

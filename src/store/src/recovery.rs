@@ -49,17 +49,36 @@ pub(crate) fn recover(engine: &Engine, options: &Options) -> Result<Recovered, O
     }
 }
 
+/// How often a shared engine is read before what contradicts itself is believed to do so.
+const READINGS: usize = 3;
+
 /// As [`recover`], for an engine that other servers may be writing to: the moment of one snapshot.
+///
+/// A snapshot of the development server is not quite a moment: what is committed in one phase while it is being read may show
+/// in a part of it. Whatever is really wrong is still wrong in the next snapshot.
 pub(crate) fn recover_shared(engine: &Engine, options: &Options) -> Result<Recovered, OpenError> {
+    for _ in 1..READINGS {
+        match recover_moment(engine, options) {
+            Err(error @ (OpenError::Hole { .. } | OpenError::Lost { .. } | OpenError::Damaged(_))) => {
+                tracing::warn!(%error, "the store is read again");
+            }
+            outcome => return outcome,
+        }
+    }
+    recover_moment(engine, options)
+}
+
+fn recover_moment(engine: &Engine, options: &Options) -> Result<Recovered, OpenError> {
     loop {
         let snapshot = engine.snapshot();
         match number(&*snapshot, record::FORMAT_KEY)? {
             Some(record::FORMAT) => {
-                let recovered = read(&*snapshot, options)?;
                 let ledger = ledger::read(&*snapshot)?;
+                // Before everything is read: of what is being removed some is missing.
                 if let Some(departure) = ledger.departure.filter(|departure| departure.is_over) {
                     return Err(OpenError::Moved(departure));
                 }
+                let recovered = read(&*snapshot, options)?;
                 return match ledger.tip.revision {
                     tip if tip == recovered.tip => Ok(recovered),
                     tip if tip < recovered.tip => {

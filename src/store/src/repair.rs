@@ -7,14 +7,12 @@
 
 use bytes::Bytes;
 
+use crate::beginning::beginning;
 use crate::engine::{Batch, Durability};
 use crate::record::{self, LogRecord};
-use crate::recovery::encode_number;
-use crate::{Engine, EngineError, Revision};
+use crate::recovery::{encode_number, number};
+use crate::{Clock, Engine, EngineError, OpenError, Revision, SystemClock, inspection};
 
-/// More than any store writes between two marks that reached the disk; what etcd's documentation puts between the
-/// histories before and behind a restore.
-const LEAP: Revision = 1_000_000_000;
 /// Records removed in one batch.
 const STRETCH: usize = 512;
 
@@ -29,15 +27,22 @@ pub struct Repaired {
     pub objects: u64,
     /// Records that were not what was written; they are gone.
     pub damaged: u64,
+    /// Revisions behind the newest that was found, of which is known that they were written.
+    pub missing: u64,
 }
 
 /// Makes an engine a store again, of what is whole in it. `known` is a revision that it is known to have had; blocks.
 ///
 /// # Errors
-/// When the engine cannot be read or written; it can be tried again.
-pub(crate) fn repair(engine: &Engine, known: Revision) -> Result<Repaired, EngineError> {
+/// When the engine cannot be read or written; it can be tried again. [`OpenError::Unfinished`] where a part of a snapshot would
+/// become a store: the snapshot is whole.
+pub(crate) fn repair(engine: &Engine, known: Revision) -> Result<Repaired, OpenError> {
     let snapshot = engine.snapshot();
-    let mut repaired = Repaired { found: 1, revision: 0, objects: 0, damaged: 0 };
+    if inspection::is_unfinished(&*snapshot)? {
+        return Err(OpenError::Unfinished);
+    }
+    let horizon = number(&*snapshot, record::HORIZON_KEY)?.unwrap_or_default();
+    let mut repaired = Repaired { found: 1, revision: 0, objects: 0, damaged: 0, missing: 0 };
     let mut superfluous = Superfluous { engine, batch: Batch::default() };
     for pair in snapshot.scan(b"l/", b"l0") {
         let (name, bytes) = pair?;
@@ -69,7 +74,10 @@ pub(crate) fn repair(engine: &Engine, known: Revision) -> Result<Repaired, Engin
     }
     superfluous.flush()?;
     let acknowledged = engine.acknowledged()?.map_or(0, |mark| mark.revision);
-    repaired.revision = repaired.found.max(known).max(acknowledged) + LEAP;
+    let found = repaired.found.max(horizon);
+    let newest = found.max(known).max(acknowledged);
+    repaired.missing = newest - found;
+    repaired.revision = beginning(newest, SystemClock.now());
     let mut batch = Batch::default();
     batch.put(record::FORMAT_KEY, encode_number(record::FORMAT));
     batch.put(record::HORIZON_KEY, encode_number(repaired.revision));

@@ -18,7 +18,7 @@ pub trait Seal: Send + Sync + 'static {
     /// Why it cannot be sealed, for the one who writes.
     fn seal(&self, key: &Key, object: &[u8]) -> Result<Option<Sealed>, String>;
 
-    /// What [`Seal::seal`] would name for a version of `key` now.
+    /// What [`Seal::seal`] would name for a version of `key` now; the same for all keys of a resource.
     fn current(&self, key: &Key) -> Option<Arc<str>>;
 
     /// The object of a stored form. Called where blocking is allowed.

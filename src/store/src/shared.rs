@@ -279,7 +279,10 @@ impl Shared {
     }
 
     pub(crate) fn history_shrank(&self, bytes: u64) {
-        self.history_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // Not below nothing: where other servers write and forget, too, what was counted is an estimate.
+        let shrink = |before: u64| Some(before.saturating_sub(bytes));
+        // It always gives a number, so this cannot fail.
+        self.history_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shrink).ok();
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

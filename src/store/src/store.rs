@@ -1,13 +1,14 @@
-//! The public face: writes go to the sequencer, reads to the current map or the history.
+//! The public face: how a store is opened, written to and closed; reads are in [`reading`].
 
 use prometheus::proto::MetricFamily;
-use std::io;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod leaving;
 mod list;
+mod reading;
 mod sealed;
 
 pub use list::{Page, Snapshot};
@@ -16,14 +17,11 @@ use crate::cluster::membership::Membership;
 use crate::cluster::wire::Forward;
 use crate::cluster::{self, Peer};
 use crate::engine::Engine;
-use crate::history::History;
 use crate::sequencer::{Command, Request};
 use crate::shared::Shared;
-use crate::snapshot::{self, Passphrase, Sharing, Summary, Transfer};
-use crate::watch::Watch;
 use crate::{
-    CommitError, Committed, Departure, EngineError, Entry, Key, OpenError, Options, Precondition, Range,
-    ReadError, Revision, WatchError, Write, compaction, comparison, metrics, recovery, sequencer,
+    CommitError, Committed, EngineError, Key, OpenError, Options, Precondition, ReadError, Write, compaction,
+    comparison, metrics, recovery, sequencer,
 };
 
 /// Writes that may wait for the sequencer; whoever comes then waits for room.
@@ -174,28 +172,6 @@ impl Store {
         }
     }
 
-    /// Stops the writes of all servers that share the engine, because the state leaves it; gives the revision that stays
-    /// the newest, up to which this store has everything. Until [`crate::reopen`] or [`crate::conclude`], writes and
-    /// linearizable reads wait for a while, then fail and say why.
-    ///
-    /// # Errors
-    /// It may have been done all the same; [`crate::reopen`] makes that certain. An engine that belongs to one process
-    /// cannot be sealed: there it is enough to end the store.
-    pub async fn seal(&self, departure: Departure) -> Result<Revision, EngineError> {
-        match &self.writes {
-            Writes::Alone(_) => Err(EngineError::new("the engine belongs to one process")),
-            Writes::Joined(joined) => joined.seal(departure).await,
-        }
-    }
-
-    /// Returns when the state has gone to another engine for good and this server is of no use any more.
-    pub async fn departed(&self) -> Departure {
-        match &self.writes {
-            Writes::Alone(_) => std::future::pending().await,
-            Writes::Joined(joined) => joined.departed().await,
-        }
-    }
-
     /// Returns once this store has every write that was answered before this was called, by whatever server: a read that
     /// follows is linearizable. At once where one process has the engine.
     ///
@@ -208,119 +184,6 @@ impl Store {
         }
     }
 
-    /// The newest published revision; 1 in a store that was never written to.
-    #[must_use]
-    pub fn revision(&self) -> Revision {
-        self.shared.tip()
-    }
-
-    /// The current entry of a key.
-    #[must_use]
-    pub fn get(&self, key: &Key) -> Option<Arc<Entry>> {
-        self.shared.get(key)
-    }
-
-    /// The present of a range; costs the same however much is in it.
-    #[must_use]
-    pub fn snapshot(&self, range: &Range) -> Snapshot {
-        let (revision, entries, has_unreadable) = self.shared.entries(range);
-        Snapshot::new(revision, entries, range.clone(), has_unreadable)
-    }
-
-    /// A range as it was at a revision: at most `limit` entries (0: all) behind the key `after`.
-    ///
-    /// # Errors
-    /// When the revision was compacted or does not exist yet, or the engine fails.
-    pub async fn list_at(
-        &self,
-        range: &Range,
-        revision: Revision,
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Page, ReadError> {
-        self.shared.check_readable(revision)?;
-        let limit = if limit == 0 { usize::MAX } else { limit };
-        if let Some(entries) = self.shared.entries_at(range, revision) {
-            return Ok(Snapshot::new(revision, entries, range.clone(), true).page(after, limit));
-        }
-        let (range, after) = (range.clone(), after.cloned());
-        let (entries, more) = self
-            .read_history(revision, move |history| history.list_at(&range, revision, after.as_ref(), limit))
-            .await?;
-        // Counting the rest would mean reading it.
-        Ok(Page { entries, more, remaining: if more { None } else { Some(0) } })
-    }
-
-    /// The entry of a key as it was at a revision.
-    ///
-    /// # Errors
-    /// As [`Store::list_at`].
-    pub async fn get_at(&self, key: &Key, revision: Revision) -> Result<Option<Arc<Entry>>, ReadError> {
-        self.shared.check_readable(revision)?;
-        if let Some(entry) = self.shared.get(key).filter(|entry| entry.revision <= revision) {
-            return Ok(Some(entry));
-        }
-        let range = Range::key(key);
-        if let Some(entries) = self.shared.entries_at(&range, revision) {
-            return Ok(entries.get(key).cloned());
-        }
-        let key = key.clone();
-        self.read_history(revision, move |history| history.get_at(&key, revision)).await
-    }
-
-    /// Writes a snapshot of the newest revision while the store goes on, encrypted if there is a passphrase; gives back what
-    /// it was written to. It is called where blocking is allowed and takes one block of memory.
-    ///
-    /// # Errors
-    /// When the store cannot be read, or what is written to fails; what was written until then is no snapshot.
-    pub async fn save<W: io::Write + Send + 'static>(
-        &self,
-        out: W,
-        passphrase: Option<Passphrase>,
-    ) -> Result<(W, Summary), snapshot::Error> {
-        self.catch_up().await?;
-        let shared = self.shared.clone();
-        let save = move || snapshot::save(&shared, out, passphrase.as_ref());
-        let saved = tokio::task::spawn_blocking(save).await;
-        saved.unwrap_or_else(|error| Err(snapshot::Error::Ended(error.to_string())))
-    }
-
-    /// Copies everything, history included, into an empty engine while the store goes on; see [`Transfer`]. Once it is
-    /// cancelled, this and what is done with the transfer later ends soon, and nothing more is written to the target.
-    ///
-    /// # Errors
-    /// When the target is not empty, either engine fails, or it was cancelled. This store is as it was in any case.
-    pub async fn transfer(
-        &self,
-        target: Engine,
-        sharing: Sharing,
-        cancel: CancellationToken,
-    ) -> Result<Transfer, snapshot::Error> {
-        self.catch_up().await?;
-        Transfer::begin(self.shared.clone(), target, sharing, cancel).await
-    }
-
-    /// Returns once the given revision is published.
-    pub async fn wait_for(&self, revision: Revision) {
-        // The sender lives in `shared`, so this ends only when the revision is there.
-        drop(self.shared.follow_tip().wait_for(|tip| *tip >= revision).await);
-    }
-
-    /// The events of a range behind a revision.
-    ///
-    /// # Errors
-    /// When events behind the revision were compacted, or it does not exist yet.
-    pub fn watch(&self, range: Range, after: Revision) -> Result<Watch, WatchError> {
-        self.shared.check_readable(after)?;
-        Ok(Watch::new(self.shared.clone(), range, after))
-    }
-
-    /// The oldest revision that can still be listed, and watched from.
-    #[must_use]
-    pub fn horizon(&self) -> Revision {
-        self.shared.horizon()
-    }
-
     /// The watches that exist.
     #[must_use]
     pub fn watch_count(&self) -> usize {
@@ -329,8 +192,13 @@ impl Store {
 
     /// What there is to tell about the store, for a page of metrics; looks at every object's size.
     pub async fn metrics(&self) -> Vec<MetricFamily> {
-        let (store, bytes) = (self.clone(), self.size_in_bytes().await.ok());
-        let gather = move || metrics::gather(&store.shared, bytes, store.is_writable());
+        let store = self.clone();
+        let situation = metrics::Situation {
+            bytes: self.size_in_bytes().await.ok(),
+            is_writable: self.is_writable(),
+            orders_writes: self.orders_writes(),
+        };
+        let gather = move || metrics::gather(&store.shared, &situation);
         tokio::task::spawn_blocking(gather).await.unwrap_or_default()
     }
 
@@ -362,23 +230,6 @@ impl Store {
     /// been released when this returns.
     pub async fn close(self) {
         self.shutdown().await;
-    }
-
-    /// Reads from the engine where blocking is allowed, if the revision is still there.
-    async fn read_history<T: Send + 'static>(
-        &self,
-        revision: Revision,
-        read: impl FnOnce(&History<'_>) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let shared = self.shared.clone();
-        let read = move || {
-            let snapshot = shared.engine.snapshot();
-            shared.check_snapshot(&*snapshot, revision)?;
-            let history = shared.history(&*snapshot);
-            read(&history).map_err(|error| ReadError::Engine(error.to_string()))
-        };
-        let joined = tokio::task::spawn_blocking(read).await;
-        joined.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
     }
 }
 

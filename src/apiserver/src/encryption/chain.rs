@@ -92,6 +92,21 @@ impl Chain {
         }
     }
 
+    /// Whether it is this plugin that would seal.
+    pub(super) fn writes_by(&self, plugin: &Arc<Plugin>) -> bool {
+        matches!(self.0.first(), Some(Link::Kms { plugin: own, .. }) if Arc::ptr_eq(own, plugin))
+    }
+
+    /// Whether a provider has what is named; `None` stands for objects as they are.
+    pub(super) fn has(&self, by: Option<&str>) -> bool {
+        self.0.iter().any(|link| match (link, by) {
+            (Link::Identity, by) => by.is_none(),
+            (Link::Keys { keys, .. }, Some(by)) => keys.iter().any(|key| &*key.by == by),
+            (Link::Kms { prefix, .. }, Some(by)) => by.starts_with(&**prefix),
+            (_, None) => false,
+        })
+    }
+
     /// The prefix of the provider that seals.
     pub(super) fn writes(&self) -> &str {
         self.0.first().map_or(IDENTITY, Link::prefix)

@@ -111,7 +111,7 @@ pub(super) fn read(path: &Path, reload: bool) -> Result<(Config, [u8; 32]), Stri
             path.display().to_string()
         )
     };
-    let config: Config = serde_saphyr::from_str(&text).map_err(|error| decoded(error.to_string()))?;
+    let config: Config = serde_saphyr::from_str(&text).map_err(|error| decoded(told(&error)))?;
     if (config.api_version.as_str(), config.kind.as_str()) != (API_VERSION, KIND) {
         let (kind, version) = (&config.kind, &config.api_version);
         return Err(decoded(format!(
@@ -123,6 +123,25 @@ pub(super) fn read(path: &Path, reload: bool) -> Result<(Config, [u8; 32]), Stri
         return Ok((config, hash(text.as_bytes())));
     }
     Err(machinery::field::aggregate(&errors))
+}
+
+/// What is wrong with a file, and where; never what stands there, since it may be a key.
+fn told(error: &serde_saphyr::Error) -> String {
+    use serde_saphyr::Error;
+
+    let what = match error.without_snippet() {
+        Error::SerdeUnknownField { expected, .. } => {
+            format!("unknown field, expected one of {}", expected.join(", "))
+        }
+        Error::SerdeInvalidType { expected, .. } | Error::SerdeInvalidValue { expected, .. } => {
+            format!("expected {expected}")
+        }
+        Error::Unexpected { expected, .. } => format!("expected {expected}"),
+        Error::DuplicateMappingKey { .. } => "a field stands there twice".to_owned(),
+        _ => "not valid YAML".to_owned(),
+    };
+    let place = error.location().map(|place| format!("line {}, column {}: ", place.line(), place.column()));
+    place.unwrap_or_default() + &what
 }
 
 /// The hash of a file's content.

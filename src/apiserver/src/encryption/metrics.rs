@@ -1,5 +1,6 @@
 //! What encryption tells about itself on `/metrics`, under upstream's names (`pkg/storage/value/metrics.go`,
-//! `pkg/server/options/encryptionconfig/metrics`). Counted for resources that the configuration names.
+//! `pkg/server/options/encryptionconfig/metrics`, `pkg/storage/value/encrypt/envelope/metrics`). Counted for resources that the
+//! configuration names.
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,6 +24,18 @@ static DURATION: LazyLock<HistogramVec> = LazyLock::new(|| {
     let options =
         HistogramOpts::new("apiserver_storage_transformation_duration_seconds", help).buckets(buckets);
     register_histogram_vec!(options, &["transformation_type", "transformer_prefix"]).expect(VALID)
+});
+static CALLS: LazyLock<HistogramVec> = LazyLock::new(|| {
+    let help = "Seconds that calls of KMS plugins take, by method and gRPC's code.";
+    let buckets = exponential_buckets(1e-4, 2.0, 20).expect("they increase");
+    let name = "apiserver_envelope_encryption_kms_operations_latency_seconds";
+    let options = HistogramOpts::new(name, help).buckets(buckets);
+    register_histogram_vec!(options, &["provider_name", "method_name", "grpc_status_code"]).expect(VALID)
+});
+static SEEDS: LazyLock<GaugeVec> = LazyLock::new(|| {
+    let help = "Seeds that are known; a start asks the KMS plugin for about as many.";
+    register_gauge_vec!("apiserver_envelope_encryption_dek_source_cache_size", help, &["provider_name"])
+        .expect(VALID)
 });
 /// There is one server in a process, so that nothing tells servers apart.
 const RELOAD_LABELS: &[&str] = &["status", "apiserver_id_hash"];
@@ -67,4 +80,14 @@ pub(super) fn reloaded(is_done: bool) {
     RELOADS.with_label_values(&labels).inc();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     RELOADED.with_label_values(&labels).set(now.as_secs_f64());
+}
+
+/// A plugin was called; `code` is gRPC's.
+pub(super) fn called(plugin: &str, method: &str, code: &str, took: Duration) {
+    CALLS.with_label_values(&[plugin, method, code]).observe(took.as_secs_f64());
+}
+
+/// So many seeds of a plugin are known.
+pub(super) fn seeds(plugin: &str, count: usize) {
+    SEEDS.with_label_values(&[plugin]).set(count as f64);
 }

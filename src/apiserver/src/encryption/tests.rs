@@ -286,6 +286,9 @@ async fn an_entry_that_cannot_be_decrypted_harms_no_other_and_opens_with_its_key
     );
     all_readable(&store.snapshot(&store::Range::resource("", "configmaps"))).unwrap();
 
+    assert_eq!(gauge(&store, "coxswain_store_unreadable_objects").await, 1.0);
+    assert_eq!(gauge(&store, "coxswain_store_stale_objects").await, 0.0);
+
     // The configuration gets the key back.
     let both = rule("secrets", &[&aes("aesgcm", &[("new", TWO), ("key", ONE)])]);
     std::fs::write(file.path(), configuration(&both)).unwrap();
@@ -301,5 +304,184 @@ async fn an_entry_that_cannot_be_decrypted_harms_no_other_and_opens_with_its_key
     following.abort();
     assert_eq!((&*entry.bytes, entry.revision), (OBJECT, unreadable.revision));
     assert!(store.is_stale(&entry), "it is to be written with the new key");
+    assert_eq!(gauge(&store, "coxswain_store_unreadable_objects").await, 0.0);
+    assert_eq!(gauge(&store, "coxswain_store_stale_objects").await, 1.0);
     all_readable(&store.snapshot(&store::Range::resource("", "secrets"))).unwrap();
+}
+
+async fn gauge(store: &Store, name: &str) -> f64 {
+    let families = store.metrics().await;
+    let family = families.iter().find(|family| family.get_name() == name).unwrap();
+    family.get_metric()[0].get_gauge().get_value()
+}
+
+/// A store whose configuration changes.
+struct Changing {
+    file: File,
+    encryption: Arc<Encryption>,
+    store: Store,
+    candidate: Option<follow::Candidate>,
+}
+
+impl Changing {
+    async fn new(rules: &str) -> Self {
+        let file = File::new(&configuration(rules));
+        let encryption = Encryption::load(file.path(), true).await.unwrap();
+        let options = Options { seal: encryption.clone(), ..Options::default() };
+        let store = Store::open(store::memory::new(), options).await.unwrap();
+        Self { file, encryption, store, candidate: None }
+    }
+
+    async fn change(&mut self, rules: &str) -> Result<bool, String> {
+        std::fs::write(self.file.path(), configuration(rules)).unwrap();
+        self.encryption.reload(self.file.path(), &mut self.candidate, &self.store).await
+    }
+
+    async fn write(&self, key: &Key) {
+        let value = Write::Put(Value::whole(OBJECT.into()));
+        self.store.commit(key.clone(), Precondition::Any, value).await.unwrap();
+    }
+
+    /// The name of the key that writes.
+    fn writes_with(&self) -> String {
+        self.encryption.current(&key("secrets")).unwrap().split(':').nth(4).unwrap().to_owned()
+    }
+}
+
+fn secrets(keys: &[(&str, &str)]) -> String {
+    rule("secrets", &[&aes("aesgcm", keys)])
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_not_used_while_it_would_lose_something() {
+    let mut changing = Changing::new(&secrets(&[("one", ONE)])).await;
+    changing.write(&key("secrets")).await;
+    let refused = changing.change(&secrets(&[("two", TWO)])).await.unwrap_err();
+    assert!(refused.contains("among them /secrets/default/a"), "a restart could not read it: {refused}");
+    let dead = "{kms: {apiVersion: v2, name: vault, endpoint: 'unix:///nowhere/kms.sock'}}";
+    let refused = changing.change(&rule("secrets", &[dead, &aes("aesgcm", &[("one", ONE)])])).await;
+    assert!(refused.unwrap_err().contains("KMS Provider vault"), "nothing could be written");
+    assert_eq!(changing.writes_with(), "one");
+    assert_eq!(changing.change(&secrets(&[("two", TWO), ("one", ONE)])).await, Ok(true));
+    assert_eq!(changing.writes_with(), "two");
+    changing.write(&key("secrets")).await;
+    assert_eq!(changing.change(&secrets(&[("two", TWO)])).await, Ok(true));
+    assert_eq!(changing.change(&secrets(&[("three", ONE), ("two", TWO)])).await, Ok(true));
+    assert_eq!(changing.writes_with(), "three", "what nothing is stored with is let go");
+    assert_eq!(changing.change(&secrets(&[("three", ONE), ("two", TWO)])).await, Ok(false), "as before");
+}
+
+#[tokio::test]
+async fn what_clients_cannot_reach_is_encrypted_anew_by_the_server() {
+    let mut changing = Changing::new(&secrets(&[("one", ONE)])).await;
+    let port = Key::new("coxswain.io", "nodeports", "", "30500");
+    let keys = Key::new("coxswain.io", "pki", "", "cluster");
+    for key in [&port, &keys] {
+        changing.write(key).await;
+    }
+    assert_eq!(changing.change(&secrets(&[("two", TWO), ("one", ONE)])).await, Ok(true));
+    let refused = changing.change(&secrets(&[("two", TWO)])).await.unwrap_err();
+    assert!(refused.contains("it lacks what 2 objects are encrypted with"), "{refused}");
+
+    let before = [&port, &keys].map(|key| changing.store.get(key).unwrap());
+    let stale = anew::stale(&changing.store).await;
+    assert_eq!(stale.len(), 2);
+    // Somebody is quicker, with one of them.
+    changing.write(&port).await;
+    assert!(anew::write(&changing.store, stale).await);
+    for before in before {
+        let now = changing.store.get(&before.key).unwrap();
+        assert_eq!((now.revision > before.revision, &now.bytes), (true, &before.bytes));
+        assert!(!changing.store.is_stale(&now));
+    }
+    assert_eq!(gauge(&changing.store, "coxswain_store_stale_objects").await, 0.0);
+    let revision = changing.store.revision();
+    assert!(anew::write(&changing.store, anew::stale(&changing.store).await).await);
+    assert_eq!(changing.store.revision(), revision, "what is fresh is left alone");
+    assert_eq!(changing.change(&secrets(&[("two", TWO)])).await, Ok(true));
+}
+
+/// Seals with the old rules until it is let go, as a sequencer does that was interrupted.
+struct Slow {
+    encryption: Arc<Encryption>,
+    began: std::sync::mpsc::Sender<()>,
+    goes_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    is_slow: std::sync::atomic::AtomicBool,
+}
+
+impl Seal for Slow {
+    fn seal(&self, key: &Key, object: &[u8]) -> Result<Option<Sealed>, String> {
+        let sealed = self.encryption.seal(key, object);
+        if self.is_slow.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            self.began.send(()).unwrap();
+            self.goes_on.lock().unwrap().recv().unwrap();
+        }
+        sealed
+    }
+
+    fn current(&self, key: &Key) -> Option<Arc<str>> {
+        self.encryption.current(key)
+    }
+
+    fn open(&self, key: &Key, stored: Bytes) -> Result<Opened, String> {
+        self.encryption.open(key, stored)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_was_on_its_way_while_the_keys_changed_is_written_again() {
+    let file = File::new(&configuration(&secrets(&[("one", ONE)])));
+    let encryption = Encryption::load(file.path(), true).await.unwrap();
+    let ((began, has_begun), (go_on, goes_on)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+    let slow = Slow { encryption: encryption.clone(), began, goes_on: goes_on.into(), is_slow: true.into() };
+    let options = Options { seal: Arc::new(slow), ..Options::default() };
+    let store = Store::open(store::memory::new(), options).await.unwrap();
+    let writing = tokio::spawn({
+        let store = store.clone();
+        let value = Write::Put(Value::whole(OBJECT.into()));
+        async move { store.commit(key("secrets"), Precondition::Absent, value).await.unwrap().entry }
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
+
+    std::fs::write(file.path(), configuration(&secrets(&[("two", TWO)]))).unwrap();
+    let reloading = tokio::spawn({
+        let (encryption, store, path) = (encryption.clone(), store.clone(), file.path().to_owned());
+        async move { encryption.reload(&path, &mut None, &store).await }
+    });
+    // The new rules are in use, and the write is not yet published.
+    while encryption.current(&key("secrets")).unwrap().split(':').nth(4) != Some("two") {
+        tokio::task::yield_now().await;
+    }
+    assert!(store.get(&key("secrets")).is_none());
+    go_on.send(()).unwrap();
+    let written = writing.await.unwrap();
+    assert!(store.is_stale(&written));
+    assert_eq!(reloading.await.unwrap(), Ok(true));
+    let now = store.get(&key("secrets")).unwrap();
+    assert_eq!((now.revision > written.revision, &now.bytes), (true, &written.bytes));
+    assert!(!store.is_stale(&now));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_file_is_said_without_its_keys() {
+    async fn check(rules: &str, why: &str) {
+        let Err(error) = load(rules).await else { panic!("accepted: {rules}") };
+        assert!(error.contains(why) && !error.contains(&ONE[..12]), "{error}\n  not: {why}");
+    }
+    let keys = |keys: String| rule("secrets", &[&format!("{{aesgcm: {{keys: {keys}}}}}")]);
+    check(&keys(format!("[{{name: a, secret:{ONE}}}]")), "line 5, column").await;
+    check(&keys(format!("[{{name: a, secert: {ONE}}}]")), "unknown field, expected one of name, secret")
+        .await;
+    check(&keys(format!("[{{name: a, {ONE}: b}}]")), "unknown field, expected one of name, secret").await;
+    check(&keys(ONE.to_owned()), "line 5, column").await;
+    check(&keys(format!("[{ONE}]")), "line 5, column").await;
+    check(&keys(format!("[{{name: a, secret: [{ONE}]}}]")), "line 5, column").await;
+    check(&keys(format!("[{{name: a, {ONE}: b, {ONE}: b}}]")), "line 5, column").await;
+    check(&keys(format!("[{{name: a, secret: {ONE}")), "line ").await;
+    let block =
+        "- resources: [secrets]\n  providers:\n  - aesgcm:\n      keys:\n      - name: a\n        secret:";
+    check(&format!("{block}{ONE}\n"), "line ").await;
+    check(&format!("{block} \"{ONE}\n"), "line ").await;
+    check(&format!("{block} {ONE}: b\n"), "line ").await;
+    check(&format!("{block} &{ONE} *{ONE}\n"), "line ").await;
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use rcgen::KeyPair;
-use store::{CommitError, Entry, Key, Precondition, Seal, Sealing, Store, Value, Write};
+use store::{CommitError, Entry, Key, Precondition, Sealing, Store, Value, Write};
 
 use super::{AUTHORITY, AUTHORITY_KEY, SERVICE_ACCOUNT_KEY, authority_params, write_private};
 
@@ -21,17 +21,13 @@ type Files = BTreeMap<String, String>;
 ///
 /// # Errors
 /// The directory has those of another cluster, or the store or the files cannot be read or written.
-pub(crate) async fn share(directory: &Path, store: &Store, seal: &dyn Seal) -> anyhow::Result<()> {
+pub(crate) async fn share(directory: &Path, store: &Store) -> anyhow::Result<()> {
     fs::create_dir_all(directory)?;
     store.catch_up().await.context("cannot read the cluster's keys from the store")?;
     let key = Key::new("coxswain.io", "pki", "", "cluster");
     let own = own(directory)?;
     let shared = match store.get(&key) {
-        Some(entry) => {
-            let content = readable(&entry)?;
-            seal_anew(store, &entry, seal).await?;
-            content
-        }
+        Some(entry) => readable(&entry)?,
         None => propose(store, key, own.as_ref()).await?,
     };
     let shared: Files =
@@ -60,24 +56,6 @@ fn readable(entry: &Entry) -> anyhow::Result<Vec<u8>> {
             "the cluster's keys in the store are encrypted and cannot be read: {why}; give this server the \
              --encryption-provider-config of the others"
         ),
-    }
-}
-
-/// Nobody writes this entry anew as the others are after a change of the encryption, so every start sees to it: with the
-/// old key gone, no server could start.
-async fn seal_anew(store: &Store, entry: &Entry, seal: &dyn Seal) -> anyhow::Result<()> {
-    let by = match &entry.sealing {
-        Sealing::By(name) => Some(name.clone()),
-        Sealing::Plain | Sealing::Unreadable(_) => None,
-    };
-    if by == seal.current(&entry.key) {
-        return Ok(());
-    }
-    let write = Write::Put(Value::whole(entry.bytes.clone()));
-    match store.commit(entry.key.clone(), Precondition::Revision(entry.revision), write).await {
-        // Another server was quicker.
-        Ok(_) | Err(CommitError::Conflict(_)) => Ok(()),
-        Err(error) => Err(error).context("cannot encrypt the cluster's keys in the store anew"),
     }
 }
 
@@ -127,8 +105,6 @@ fn text(file: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use store::Unsealed;
-
     use super::super::Pki;
     use super::*;
 
@@ -141,15 +117,15 @@ mod tests {
         let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
         let [first, second, stranger] = ["first", "second", "stranger"].map(directory);
         let before = Pki::open(&first).unwrap();
-        share(&first, &store, &Unsealed).await.unwrap();
-        share(&second, &store, &Unsealed).await.unwrap();
-        share(&second, &store, &Unsealed).await.unwrap();
+        share(&first, &store).await.unwrap();
+        share(&second, &store).await.unwrap();
+        share(&second, &store).await.unwrap();
         let taken = Pki::open(&second).unwrap();
         assert_eq!(taken.authority, before.authority);
         assert_eq!(taken.authority_key(), before.authority_key());
         assert_eq!(taken.service_account_key, before.service_account_key);
         Pki::open(&stranger).unwrap();
-        let refused = share(&stranger, &store, &Unsealed).await.unwrap_err().to_string();
+        let refused = share(&stranger, &store).await.unwrap_err().to_string();
         assert!(refused.contains("this server was of another cluster"), "{refused}");
         for directory in [first, second, stranger] {
             fs::remove_dir_all(directory).unwrap();
@@ -160,7 +136,7 @@ mod tests {
     async fn where_there_are_no_keys_new_ones_are_made() {
         let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
         let directory = directory("new");
-        share(&directory, &store, &Unsealed).await.unwrap();
+        share(&directory, &store).await.unwrap();
         Pki::open(&directory).unwrap();
         fs::remove_dir_all(directory).unwrap();
     }

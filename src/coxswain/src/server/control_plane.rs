@@ -142,6 +142,11 @@ impl ControlPlane {
         self.store.departed().await
     }
 
+    /// Returns when this server's store cannot follow the others' any longer.
+    pub(super) async fn fallen(&self) -> ::store::Fall {
+        self.store.fallen().await
+    }
+
     /// Ends the store after everything that writes has ended.
     pub(super) async fn close(self) {
         self.store.shutdown().await;

@@ -2,15 +2,18 @@
 
 mod file;
 mod object;
+mod upload;
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use store::Revision;
 use store::snapshot::Header;
+use tokio_util::sync::CancellationToken;
 
 use object::Bucket;
 
@@ -77,16 +80,39 @@ impl Location {
         }
     }
 
-    /// Begins to write a snapshot here; it is there once [`Sink::commit`] was called and not before.
+    /// Makes a snapshot here of what `work` writes. It is there once this has succeeded; where this fails nothing of it
+    /// stays, or the error or a warning says what may. Once it is cancelled, nothing more is written, and whoever writes is
+    /// told; only the request by which it appears in S3 is not let go of at once.
     ///
     /// # Errors
-    /// Something is there, or it cannot be written to.
-    pub(crate) async fn create(&self) -> anyhow::Result<Sink> {
-        let sink = match self {
-            Self::File(path) => file::Sink::create(path).map(Sink::File),
-            Self::Object(bucket) => bucket.create().await.map(Sink::Object),
+    /// Something is there, it cannot be written, `work` fails, or it was cancelled.
+    pub(crate) async fn fill<T, Work>(
+        &self,
+        cancel: &CancellationToken,
+        work: impl FnOnce(Sink) -> Work,
+    ) -> anyhow::Result<T>
+    where
+        Work: Future<Output = anyhow::Result<T>>,
+    {
+        let context = || format!("cannot save to {self}");
+        let sink = unless(cancel, self.create(cancel)).await.with_context(context)?;
+        let filled = match work(sink.clone()).await {
+            Ok(value) => sink.blocking(Sink::commit).await.map(|()| value),
+            Err(error) => Err(error),
         };
-        sink.with_context(|| format!("cannot save to {self}"))
+        if filled.is_err() {
+            sink.blocking(Sink::abandon).await.with_context(context)?;
+        }
+        filled.with_context(context)
+    }
+
+    /// Begins to write; to be ended by [`Sink::commit`] or [`Sink::abandon`].
+    async fn create(&self, cancel: &CancellationToken) -> anyhow::Result<Sink> {
+        let to = match self {
+            Self::File(path) => file::Sink::create(path).map(To::File),
+            Self::Object(bucket) => bucket.create().await.map(To::Object),
+        };
+        Ok(Sink { to: Arc::new(Mutex::new(to?)), cancel: cancel.clone() })
     }
 
     /// Reads what is here, front to back.
@@ -143,36 +169,76 @@ impl fmt::Debug for Location {
     }
 }
 
-/// A snapshot that is being written, by blocking calls. Dropped without [`Sink::commit`] it leaves nothing behind.
-pub(crate) enum Sink {
+/// A snapshot that is being written, by blocking calls.
+#[derive(Clone)]
+pub(crate) struct Sink {
+    to: Arc<Mutex<To>>,
+    cancel: CancellationToken,
+}
+
+enum To {
     File(file::Sink),
-    Object(object::Sink),
+    Object(upload::Sink),
 }
 
 impl Sink {
     /// Makes it durable, and visible under its name.
-    ///
-    /// # Errors
-    /// Something has come under that name meanwhile, or it cannot be written.
-    pub(crate) fn commit(self) -> io::Result<()> {
-        match self {
-            Self::File(sink) => sink.commit(),
-            Self::Object(sink) => sink.commit(),
+    fn commit(&self) -> io::Result<()> {
+        self.check()?;
+        match &mut *self.to() {
+            To::File(sink) => sink.commit(),
+            To::Object(sink) => sink.commit(&self.cancel),
         }
+    }
+
+    /// Takes back what was written; a file goes when it is dropped.
+    fn abandon(&self) -> io::Result<()> {
+        if let To::Object(sink) = &mut *self.to() {
+            sink.abandon();
+        }
+        Ok(())
+    }
+
+    async fn blocking(&self, work: fn(&Self) -> io::Result<()>) -> anyhow::Result<()> {
+        let sink = self.clone();
+        Ok(tokio::task::spawn_blocking(move || work(&sink)).await??)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.cancel.is_cancelled() { Err(broken_off()) } else { Ok(()) }
+    }
+
+    fn to(&self) -> MutexGuard<'_, To> {
+        // Whoever panicked while writing has left something that can be taken back.
+        self.to.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::File(sink) => sink.write(bytes),
-            Self::Object(sink) => sink.write(bytes),
+        self.check()?;
+        match &mut *self.to() {
+            To::File(sink) => sink.write(bytes),
+            To::Object(sink) => sink.write(bytes, &self.cancel),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// What whoever cancelled is told.
+pub(super) fn broken_off() -> io::Error {
+    io::Error::other("it was broken off")
+}
+
+/// Does what may be let go of at any moment, unless it is cancelled first.
+pub(super) async fn unless<T, E: From<io::Error>>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    cancel.run_until_cancelled(work).await.ok_or_else(broken_off)?
 }
 
 /// The name of a snapshot that was given none: names sort by time.

@@ -24,6 +24,7 @@ use super::{online, size};
 use crate::config;
 use crate::datadir::DataDir;
 use crate::host;
+use crate::output::say;
 use crate::store::StoreOptions;
 use departing::{Departing, Open};
 use operation::Order;
@@ -50,6 +51,10 @@ pub(crate) struct MoveOptions {
     /// Let servers over TiKV write again although a move out of it was begun: only if what it went to is gone for good
     #[arg(long, conflicts_with = "to")]
     give_up: bool,
+    /// Go on with the complete copy of a move out of TiKV that was broken off: only if that TiKV is gone for good, since it
+    /// alone knows whether the state had left it
+    #[arg(long, requires = "to")]
+    tikv_is_gone: bool,
     /// The server's data directory
     #[arg(long, default_value = config::DATA_DIR)]
     data_dir: PathBuf,
@@ -63,11 +68,15 @@ pub(crate) struct MoveOptions {
 /// # Errors
 /// What is in the way; the state is where it was.
 pub(crate) async fn run(options: MoveOptions) -> anyhow::Result<()> {
-    let MoveOptions { to, data_dir, tikv, .. } = options;
+    let MoveOptions { to, data_dir, tikv, tikv_is_gone, .. } = options;
     let named = tikv.names_tikv().then(|| TikvPlace::of(tikv)).transpose()?;
     let name = || named.clone().context("name TiKV: --store-endpoints");
     let Some(to) = to else { return give_up(name()?).await };
     DataDir::check(&data_dir)?;
+    if tikv_is_gone {
+        ensure!(to == To::Embedded, "--tikv-is-gone is about a move --to embedded");
+        return departing::gone::go_on(DataDir::hold(&data_dir)?.path(), open).await;
+    }
     match (DataDir::hold(&data_dir), to) {
         (Ok(data), To::Tikv) => {
             departing::settle(data.path(), open).await?;
@@ -90,8 +99,12 @@ pub(crate) async fn run(options: MoveOptions) -> anyhow::Result<()> {
 async fn ask(data_dir: &Path, order: &Order) -> anyhow::Result<()> {
     let body = serde_json::to_vec(order)?;
     let mut last = String::new();
+    // Where it cannot be shown, the move goes on all the same.
+    let mut shown = Ok(());
     let mut show = |line: &str| {
-        println!("{line}");
+        if shown.is_ok() {
+            shown = say(format_args!("{line}"));
+        }
         line.clone_into(&mut last);
     };
     online::post(&data_dir.join("kubeconfig"), PATH, body, &mut show).await?;
@@ -99,7 +112,7 @@ async fn ask(data_dir: &Path, order: &Order) -> anyhow::Result<()> {
         last.starts_with(operation::MOVED),
         "the server did not move its state, or does not know whether it did: it goes on where its log says"
     );
-    Ok(())
+    shown
 }
 
 async fn give_up(tikv: TikvPlace) -> anyhow::Result<()> {
@@ -107,16 +120,17 @@ async fn give_up(tikv: TikvPlace) -> anyhow::Result<()> {
     let settled =
         tokio::task::spawn_blocking(move || Ok::<_, anyhow::Error>(store::reopen(&open(&from)?, None)?));
     match settled.await?? {
-        Settled::Done => println!("servers over {tikv} may write again; nothing of its state was lost"),
-        Settled::None => println!("nothing is being moved out of {tikv}; nothing was changed"),
-        Settled::Empty => println!("there is no state under {tikv}; nothing was changed"),
+        Settled::Done => {
+            say(format_args!("servers over {tikv} may write again; nothing of its state was lost"))
+        }
+        Settled::None => say(format_args!("nothing is being moved out of {tikv}; nothing was changed")),
+        Settled::Empty => say(format_args!("there is no state under {tikv}; nothing was changed")),
         Settled::Over(departure) => bail!(
             "the move from {tikv} to {} has succeeded: the state goes on there, and what is left here is older. If that is \
              lost, restore a snapshot of it (`coxswain snapshot restore`)",
             departure.to
         ),
     }
-    Ok(())
 }
 
 /// Connects to TiKV; blocks.
@@ -135,7 +149,7 @@ async fn into_tikv(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     let bytes = transfer.bytes();
     let revision = transfer.finish().await.with_context(|| format!("cannot finish the move to {tikv}"))?;
     word::leave(data.path(), &State::Tikv(tikv.clone()))?;
-    println!("moved revision {revision} ({}) to {tikv}; {}", size(bytes), place::ADVICE);
+    say(format_args!("moved revision {revision} ({}) to {tikv}; {}", size(bytes), place::ADVICE))?;
     Ok(())
 }
 
@@ -184,7 +198,12 @@ async fn into_directory(data: &DataDir, tikv: TikvPlace) -> anyhow::Result<()> {
     let (revision, bytes) = finished.with_context(context)?;
     // What came of it may have been unknown, and has been found out since.
     concluded.or_else(|error| if has_arrived { Ok(()) } else { Err(error) }).with_context(context)?;
-    println!("moved revision {revision} ({}) into {}; {}", size(bytes), data.path().display(), place::ADVICE);
+    say(format_args!(
+        "moved revision {revision} ({}) into {}; {}",
+        size(bytes),
+        data.path().display(),
+        place::ADVICE
+    ))?;
     Ok(())
 }
 

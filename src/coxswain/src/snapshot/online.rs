@@ -10,23 +10,29 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::KubeConfigOptions;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
+use super::location::{broken_off, unless};
 use super::operation;
+use crate::credentials;
 
 /// How long a connection may take, and then the first bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks the server for a snapshot and gives it as it comes.
+/// Asks the server for a snapshot and gives it as it comes, until it is cancelled: then whoever reads is told at once.
 ///
 /// # Errors
 /// The server cannot be reached, or refuses.
-pub(super) async fn open(kubeconfig: &Path) -> anyhow::Result<Box<dyn Read + Send>> {
+pub(super) async fn open(
+    kubeconfig: &Path,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Box<dyn Read + Send>> {
     // Of the silence between two pieces: a large block of a slow disk.
     let request = Request::get(operation::PATH).body(Body::empty())?;
-    let body = send(kubeconfig, request, Some(6 * PATIENCE)).await?;
-    Ok(Box::new(Source { handle: Handle::current(), body, chunk: Bytes::new() }))
+    let body = unless(cancel, send(kubeconfig, request, Some(6 * PATIENCE))).await?;
+    Ok(Box::new(Source { handle: Handle::current(), cancel: cancel.clone(), body, chunk: Bytes::new() }))
 }
 
 /// Sends a request to be done by the server, and shows the lines of its answer.
@@ -54,7 +60,7 @@ pub(super) async fn post(
 
 async fn send(kubeconfig: &Path, request: Request<Body>, silence: Option<Duration>) -> anyhow::Result<Body> {
     let path = kubeconfig.display();
-    let contents = Kubeconfig::read_from(kubeconfig).with_context(|| format!("cannot read {path}"))?;
+    let contents = credentials::read(kubeconfig).with_context(|| format!("cannot read {path}"))?;
     let mut config = kube::Config::from_custom_kubeconfig(contents, &KubeConfigOptions::default()).await?;
     config.connect_timeout = Some(PATIENCE);
     config.read_timeout = silence;
@@ -75,6 +81,7 @@ async fn send(kubeconfig: &Path, request: Request<Body>, silence: Option<Duratio
 /// The body of an answer, read from a thread that may block.
 struct Source {
     handle: Handle,
+    cancel: CancellationToken,
     body: Body,
     chunk: Bytes,
 }
@@ -82,7 +89,8 @@ struct Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.chunk.is_empty() {
-            match self.handle.block_on(self.body.frame()) {
+            let next = self.handle.block_on(self.cancel.run_until_cancelled(self.body.frame()));
+            match next.ok_or_else(broken_off)? {
                 None => return Ok(0),
                 Some(frame) => {
                     let frame = frame.map_err(|error| {

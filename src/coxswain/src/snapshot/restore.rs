@@ -12,6 +12,7 @@ use store::{Engine, Revision};
 use super::location::Location;
 use super::moving::place;
 use crate::datadir::DataDir;
+use crate::output::say;
 use crate::store::StorePlace;
 
 /// Restores, and says what to do next.
@@ -35,10 +36,10 @@ pub(super) async fn run(
     let work = move || write(Reader::new(input, passphrase.as_ref())?, &engine, sharing);
     let (summary, revision) =
         tokio::task::spawn_blocking(work).await?.with_context(|| format!("{} into {target}", about()))?;
-    println!("restored {} objects of revision {} into {target}", summary.objects, summary.revision);
-    println!(
+    say(format_args!("restored {} objects of revision {} into {target}", summary.objects, summary.revision))?;
+    say(format_args!(
         "its history begins at revision {revision}: start the server, and clients will list again by themselves"
-    );
+    ))?;
     Ok(())
 }
 

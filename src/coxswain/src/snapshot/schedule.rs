@@ -2,7 +2,7 @@
 //!
 //! When the next one is due follows from those that are there, so a restart neither takes one too many nor forgets one,
 //! and of several servers over one store the one that orders the writes takes it. What fails is tried again; the cluster
-//! goes on.
+//! goes on. When the server ends, one that is being taken is broken off, and nothing of it stays.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use store::snapshot::Passphrase;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::location::{self, Location};
+use super::location::{self, Location, unless};
 use super::passphrase::PassphraseFile;
 
 /// What the names of these begin with; others are never removed.
@@ -90,8 +90,12 @@ pub(crate) struct Schedule {
 /// None: what fails is logged and tried again.
 pub(crate) async fn run(schedule: Schedule, store: Store, cancel: CancellationToken) -> anyhow::Result<()> {
     loop {
-        let pause = match schedule.turn(&store, Timestamp::now()).await {
+        let pause = match schedule.turn(&store, Timestamp::now(), &cancel).await {
             Ok(pause) => pause,
+            Err(error) if cancel.is_cancelled() => {
+                info!(to = %schedule.to, reason = format!("{error:#}"), "the server ends before a scheduled snapshot");
+                return Ok(());
+            }
             Err(error) => {
                 warn!(to = %schedule.to, error = format!("{error:#}"), "cannot take a scheduled snapshot");
                 RETRY.min(schedule.every)
@@ -106,8 +110,13 @@ pub(crate) async fn run(schedule: Schedule, store: Store, cancel: CancellationTo
 
 impl Schedule {
     /// Takes a snapshot if one is due, and says how long there is nothing to do.
-    async fn turn(&self, store: &Store, now: Timestamp) -> anyhow::Result<Duration> {
-        let pause = self.due_in(&self.names().await?, now);
+    async fn turn(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        cancel: &CancellationToken,
+    ) -> anyhow::Result<Duration> {
+        let pause = self.due_in(&unless(cancel, self.names()).await?, now);
         if !pause.is_zero() {
             return Ok(pause);
         }
@@ -116,8 +125,8 @@ impl Schedule {
             return Ok(self.every / 10);
         }
         self.remove_unfinished(now)?;
-        self.take(store, now).await?;
-        self.remove_old().await?;
+        self.take(store, now, cancel).await?;
+        unless(cancel, self.remove_old()).await?;
         Ok(self.every)
     }
 
@@ -138,11 +147,12 @@ impl Schedule {
         self.every.saturating_sub(age)
     }
 
-    async fn take(&self, store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    async fn take(&self, store: &Store, now: Timestamp, cancel: &CancellationToken) -> anyhow::Result<()> {
         let to = self.to.child(&location::name(PREFIX, now, Some(store.revision())));
-        let sink = to.create().await?;
-        let (sink, summary) = store.save(sink, self.passphrase.clone()).await?;
-        tokio::task::spawn_blocking(move || sink.commit()).await??;
+        unless(cancel, async { anyhow::Ok(store.catch_up().await?) }).await?;
+        // A thread writes, which is waited for: the sink tells it.
+        let save = async |sink| Ok(store.save(sink, self.passphrase.clone()).await?.1);
+        let summary = to.fill(cancel, save).await?;
         info!(%to, revision = summary.revision, objects = summary.objects, bytes = summary.bytes, "took a scheduled snapshot");
         Ok(())
     }
@@ -177,86 +187,4 @@ fn taken_at(name: &str) -> Option<Timestamp> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn schedule(to: &std::path::Path) -> Schedule {
-        Schedule {
-            to: Location::File(to.to_owned()),
-            every: Duration::from_secs(3600),
-            keep: 2,
-            passphrase: None,
-        }
-    }
-
-    #[tokio::test]
-    async fn snapshots_are_taken_when_due_and_the_newest_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("snapshots");
-        let schedule = schedule(&to);
-        let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
-        let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let at = |minutes: i64| start + SignedDuration::from_mins(minutes);
-        let hour = Duration::from_secs(3600);
-        assert_eq!(schedule.turn(&store, at(0)).await.unwrap(), hour);
-        // What a person put there stays there.
-        std::fs::write(to.join("mine.snapshot"), "x").unwrap();
-        assert_eq!(schedule.turn(&store, at(20)).await.unwrap(), Duration::from_secs(40 * 60));
-        for hours in 1..4 {
-            assert_eq!(schedule.turn(&store, at(hours * 60)).await.unwrap(), hour);
-        }
-        let names: Vec<_> = schedule.to.list().await.unwrap().into_iter().map(|found| found.name).collect();
-        let expected = ["mine", "scheduled-20260101T020000Z-r1", "scheduled-20260101T030000Z-r1"];
-        assert_eq!(names, expected.map(|name| format!("{name}.snapshot")));
-        store.close().await;
-    }
-
-    #[tokio::test]
-    async fn what_a_killed_server_had_begun_is_removed_and_what_still_grows_is_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let schedule = schedule(folder.path());
-        let store = Store::open(store::memory::new(), store::Options::default()).await.unwrap();
-        let names = [
-            ".scheduled-20260101T000000Z-r1.snapshot.partial-1",
-            ".scheduled-20260101T010000Z-r1.snapshot.partial-1",
-            ".mine.snapshot.partial-1",
-        ];
-        let now = Timestamp::now();
-        for (name, minutes) in names.into_iter().zip([11, 1, 60]) {
-            let file = std::fs::File::create(folder.path().join(name)).unwrap();
-            file.set_modified((now - SignedDuration::from_mins(minutes)).into()).unwrap();
-        }
-        schedule.turn(&store, now).await.unwrap();
-        assert_eq!(names.map(|name| folder.path().join(name).exists()), [false, true, true]);
-        store.close().await;
-    }
-
-    #[test]
-    fn a_snapshot_from_the_future_does_not_end_the_schedule() {
-        let schedule = schedule(std::path::Path::new("x"));
-        let names = ["scheduled-20990101T000000Z-r5.snapshot".to_owned()];
-        assert_eq!(schedule.due_in(&names, Timestamp::UNIX_EPOCH), Duration::ZERO);
-        assert_eq!(taken_at("scheduled-x.snapshot"), None);
-    }
-
-    #[test]
-    fn flags_are_checked_before_the_server_starts() {
-        let options = |to: Option<&str>, every: Option<i64>, keep| ScheduleOptions {
-            to: to.map(str::to_owned),
-            every: every.map(SignedDuration::from_secs),
-            keep,
-            passphrase_file: None,
-        };
-        let check = |options: ScheduleOptions, expected: &str| {
-            let error = format!("{:#}", options.resolve().unwrap_err());
-            assert!(error.contains(expected), "{error}");
-        };
-        assert!(options(None, None, None).resolve().unwrap().is_none());
-        check(options(None, Some(9), None), "--snapshot-to");
-        check(options(Some("x"), Some(0), None), "at least 1s");
-        check(options(Some("x"), None, Some(0)), "at least 1");
-        check(options(Some("ftp://x"), None, None), "neither a path nor");
-        let schedule = options(Some("x"), None, None).resolve().unwrap().unwrap();
-        assert_eq!((schedule.every, schedule.keep), (Duration::from_secs(6 * 3600), 28));
-    }
-}
+mod tests;

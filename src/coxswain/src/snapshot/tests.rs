@@ -9,8 +9,9 @@ use s3s::service::S3ServiceBuilder;
 use s3s_fs::FileSystem;
 use store::{Engine, Key, Options, Precondition, Store, Value, Write};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
-use super::location::Location;
+use super::location::{Location, Sink};
 use super::*;
 use crate::store::StorePlace;
 
@@ -61,10 +62,20 @@ async fn store(objects: usize, size: usize) -> Store {
 }
 
 async fn save(store: &Store, to: &Location) -> anyhow::Result<()> {
-    let sink = to.create().await?;
-    let (sink, _) = store.save(sink, None).await?;
-    tokio::task::spawn_blocking(move || sink.commit()).await??;
-    Ok(())
+    to.fill(&CancellationToken::new(), async |sink| {
+        store.save(sink, None).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// So many bytes, which are no snapshot.
+async fn write(to: &Location, size: usize, cancel: &CancellationToken) -> anyhow::Result<Sink> {
+    to.fill(cancel, |sink| put(sink, size)).await
+}
+
+async fn put(mut sink: Sink, size: usize) -> anyhow::Result<Sink> {
+    tokio::task::spawn_blocking(move || Ok(sink.write_all(&vec![1; size]).map(|()| sink)?)).await?
 }
 
 async fn objects_restored(from: &Location, data: &Path) -> anyhow::Result<usize> {
@@ -94,8 +105,13 @@ async fn a_snapshot_goes_to_s3_in_parts_and_comes_back() {
 
     // One that is given up leaves nothing.
     let other = s3_location(server, "secret", "cluster/b.snapshot");
-    let mut sink = other.create().await.unwrap();
-    tokio::task::spawn_blocking(move || sink.write_all(&vec![1; 20 << 20]).unwrap()).await.unwrap();
+    let never = CancellationToken::new();
+    let given_up = other.fill(&never, async |sink| -> anyhow::Result<()> {
+        put(sink, 20 << 20).await?;
+        anyhow::bail!("there is no more")
+    });
+    assert!(text(given_up.await.unwrap_err()).contains("there is no more"));
+    assert_eq!(unfinished_uploads(folder.path()), 0);
     save(&store, &s3_location(server, "secret", "cluster/deeper/c.snapshot")).await.unwrap();
     let folder = s3_location(server, "secret", "cluster/");
     let found = folder.list().await.unwrap();
@@ -106,17 +122,103 @@ async fn a_snapshot_goes_to_s3_in_parts_and_comes_back() {
     store.close().await;
 }
 
+/// The uploads that the server has begun and not finished: the client library cannot list them, the server's folder can.
+fn unfinished_uploads(folder: &Path) -> usize {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().contains("upload")).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_are_sent_only_of_what_is_large_and_taken_back_when_it_is_broken_off() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let server = s3(folder.path()).await;
+    for (size, has_parts) in [(1 << 20, false), (9 << 20, true)] {
+        let cancel = CancellationToken::new();
+        let place = s3_location(server, "secret", "a.snapshot");
+        let filled = place.fill(&cancel, async |sink| {
+            let sink = put(sink, size).await?;
+            assert_eq!(unfinished_uploads(folder.path()) > 0, has_parts, "{size} bytes");
+            cancel.cancel();
+            put(sink, 1).await
+        });
+        assert!(text(filled.await.err().unwrap()).contains("broken off"));
+        assert_eq!(unfinished_uploads(folder.path()), 0, "{size} bytes");
+        assert!(place.open().await.is_err());
+    }
+}
+
+/// Everything that is sent after the first connection is swallowed, as by a network that was cut.
+async fn swallowing(server: SocketAddr) -> (SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, cut) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let is_cut = cut.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let is_cut = is_cut.clone();
+            tokio::spawn(async move {
+                let mut far = tokio::net::TcpStream::connect(server).await.unwrap();
+                tokio::select! {
+                    copied = tokio::io::copy_bidirectional(&mut near, &mut far) => return drop(copied),
+                    () = is_cut.cancelled() => {}
+                }
+                std::future::pending::<()>().await;
+            });
+        }
+    });
+    (address, cut)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_s3_that_does_not_answer_is_broken_off() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let (server, cut) = swallowing(s3(folder.path()).await).await;
+    let cancel = CancellationToken::new();
+    let place = s3_location(server, "secret", "a.snapshot");
+    let filled = place.fill(&cancel, async |sink| {
+        cut.cancel();
+        let writing = tokio::spawn(put(sink, 32 << 20));
+        cancel.cancel();
+        writing.await?
+    });
+    assert!(text(filled.await.err().unwrap()).contains("broken off"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_to_s3_meanwhile_is_not_overwritten() {
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let folder = tempfile::tempdir().unwrap();
+    let server = s3(folder.path()).await;
+    for (name, size) in [("small", 100), ("large", 20 << 20)] {
+        let place = s3_location(server, "secret", name);
+        let path = folder.path().join("backups").join(name);
+        let cancel = CancellationToken::new();
+        let filled = place.fill(&cancel, async |sink| {
+            std::fs::write(&path, "theirs").unwrap();
+            put(sink, size).await
+        });
+        let refused = text(filled.await.err().unwrap());
+        assert!(refused.contains("it exists already"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "theirs");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_that_refuses_or_is_not_there_is_named() {
     rustls::crypto::ring::default_provider().install_default().ok();
     let folder = tempfile::tempdir().unwrap();
     let server = s3(folder.path()).await;
     let wrong = s3_location(server, "another", "a.snapshot");
-    let refused = text(wrong.create().await.err().unwrap());
+    let refused = text(write(&wrong, 1, &CancellationToken::new()).await.err().unwrap());
     assert!(refused.contains("cannot save to s3://backups/a.snapshot"), "{refused}");
     let missing = text(s3_location(server, "secret", "none.snapshot").open().await.err().unwrap());
     assert!(missing.contains("cannot read s3://backups/none.snapshot"), "{missing}");
     assert!(text(Location::parse("s3:///x").unwrap_err()).contains("names no bucket"));
+    let plain = [("AWS_ENDPOINT".to_owned(), format!("http://{server}"))].into_iter();
+    let plain = text(Location::parse_with("s3://backups/a", plain).unwrap_err());
+    assert!(plain.contains("AWS_ALLOW_HTTP=true"), "{plain}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,11 +233,10 @@ async fn a_file_is_written_whole_or_not_at_all_and_never_overwritten() {
 
     let other = folder.path().join("b.snapshot");
     let place = Location::File(other.clone());
-    drop(place.create().await.unwrap());
     // Somebody else's comes first.
-    let sink = place.create().await.unwrap();
-    std::fs::write(&other, "theirs").unwrap();
-    assert!(sink.commit().is_err());
+    let never = CancellationToken::new();
+    let filled = place.fill(&never, async |_| Ok(std::fs::write(&other, "theirs")?));
+    assert!(text(filled.await.unwrap_err()).contains("exists"));
     assert_eq!(std::fs::read_to_string(&other).unwrap(), "theirs");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
     let listed = Location::File(folder.path().to_owned()).list().await.unwrap();

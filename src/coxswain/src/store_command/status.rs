@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use http::Request;
 
+use crate::output::say;
 use crate::snapshot::size;
 use crate::token;
 
@@ -21,8 +22,8 @@ pub(super) async fn run(data_dir: &Path) -> anyhow::Result<()> {
     let (client, _) = token::connect(data_dir).await?;
     let before = Sample::take(&client).await?;
     tokio::time::sleep(BETWEEN).await;
-    print!("{}", describe(&before, &Sample::take(&client).await?));
-    Ok(())
+    let after = Sample::take(&client).await?;
+    say(format_args!("{}", describe(&before, &after).trim_end()))
 }
 
 /// The metrics of one moment: the value of every line by all that stands before it.
@@ -95,23 +96,52 @@ fn describe(before: &Sample, now: &Sample) -> String {
          takes writes   {}\n\
          writes         {writes:.0}/s\n\
          commits        {mean_ms:.2} ms on average, 99 of 100 within {slow_ms:.1} ms ({commits} {when})\n\
-         on the disk    {disk}, of it history {}\n\
+         on the disk    {disk}\n\
+         history        {}\n\
          watches        {}\n\
-         memory against disk  compared {} times, {} differences\n\n",
+         comparisons    of memory with the disk: {}, differences: {}\n",
         now.store("revision"),
         now.store("horizon_revision"),
         if now.store("writable") > 0.0 { "yes" } else { "NO: its log says why; a restart is needed" },
-        size(now.store("history_bytes") as u64),
+        history(now),
         now.store("watches"),
         now.store("comparisons_total"),
         now.store("differences_total"),
     );
-    text.push_str(&format!("{:<56} {:>9} {:>10}\n", "RESOURCE", "OBJECTS", "SIZE"));
+    text.push_str(&encryption(now));
+    text.push_str(&format!("\n{:<56} {:>9} {:>10}\n", "RESOURCE", "OBJECTS", "SIZE"));
     let sizes: BTreeMap<String, f64> = now.labelled("apiserver_resource_size_estimate_bytes").collect();
     for (resource, objects) in now.labelled("apiserver_resource_objects") {
         let bytes = sizes.get(&resource).copied().unwrap_or_default();
         let name = resource.trim_start_matches('/');
         text.push_str(&format!("{name:<56} {objects:>9} {:>10}\n", size(bytes as u64)));
+    }
+    text
+}
+
+/// Of several servers over one store only the one that orders the writes knows.
+fn history(now: &Sample) -> String {
+    let bytes = now.0.get("coxswain_store_history_bytes");
+    bytes.map_or_else(
+        || "told by the server that orders the writes".to_owned(),
+        |bytes| format!("{} were written in the last five minutes, before compression", size(*bytes as u64)),
+    )
+}
+
+/// What is to be done about encryption, if anything.
+fn encryption(now: &Sample) -> String {
+    let unreadable = now.store("unreadable_objects");
+    let stale = now.store("stale_objects");
+    let mut text = String::new();
+    if unreadable > 0.0 {
+        text.push_str(&format!(
+            "encryption     objects that CANNOT BE READ: {unreadable}; --encryption-provider-config lacks their keys\n"
+        ));
+    }
+    if stale > 0.0 {
+        text.push_str(&format!(
+            "encryption     objects stored with an older key, or unencrypted: {stale}; write them again\n"
+        ));
     }
     text
 }
@@ -157,7 +187,15 @@ apiserver_resource_size_estimate_bytes{group="",resource="pods"} 1024
         ] {
             assert!(text.contains(expected), "{expected} is not in\n{text}");
         }
+        assert!(!text.contains("encryption"), "{text}");
         let idle = describe(&Sample::parse(NOW), &Sample::parse(NOW));
         assert!(idle.contains("(15 since its start)"), "{idle}");
+    }
+
+    #[test]
+    fn what_encryption_lacks_is_said() {
+        let sample = "coxswain_store_unreadable_objects 2\ncoxswain_store_stale_objects 3\n";
+        let text = encryption(&Sample::parse(sample));
+        assert!(text.contains("CANNOT BE READ: 2;") && text.contains("or unencrypted: 3;"), "{text}");
     }
 }

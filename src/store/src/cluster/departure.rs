@@ -4,6 +4,7 @@
 //! ```text
 //! held ── seal ──► sealed, on its way ── conclude ──► sealed, over
 //!                        └── reopen ──► released, as if nothing had been
+//! held, released ── claim ──► sealed, over: it goes nowhere (`removal`)
 //! ```
 //!
 //! The seal stands in `m/tip`, the condition of every batch, so whoever still believes to own the order of writes fails.
@@ -23,7 +24,7 @@ pub(crate) const DEPARTURE_KEY: &[u8] = b"m/departure";
 /// Where a state goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Departure {
-    /// The place, in words.
+    /// The place, in words; empty where it goes nowhere, because it is being removed.
     pub to: String,
     /// Tells it from any other.
     pub token: [u8; 16],
@@ -36,6 +37,17 @@ impl Departure {
     #[must_use]
     pub fn begin(to: String) -> Self {
         Self { to, token: rand::random(), is_over: false }
+    }
+
+    /// One that leads nowhere: what is there is removed for good.
+    pub(crate) fn removal() -> Self {
+        Self { is_over: true, ..Self::begin(String::new()) }
+    }
+
+    /// Whether the state is being removed.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        self.to.is_empty()
     }
 
     pub(crate) fn encode(&self) -> Bytes {
@@ -57,6 +69,12 @@ impl Departure {
 impl fmt::Display for Departure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let to = &self.to;
+        if self.is_removal() {
+            return write!(
+                formatter,
+                "state is being removed for good (`coxswain store remove`): end this server"
+            );
+        }
         if self.is_over {
             return write!(
                 formatter,
@@ -79,7 +97,7 @@ pub enum Settled {
     Done,
     /// No such departure is under way.
     None,
-    /// The engine holds no state that could depart.
+    /// The engine holds no state that could depart, or only what is left of one that is being removed.
     Empty,
     /// It is over: the state is there, and what stayed behind is past.
     Over(Departure),
@@ -140,6 +158,10 @@ fn change(
             return Ok(Settled::Empty);
         }
         let Ledger { tip, departure, .. } = ledger::read(&*snapshot)?;
+        if departure.as_ref().is_some_and(Departure::is_removal) {
+            // Whoever copied it has the last of it.
+            return Ok(Settled::Empty);
+        }
         let mut batch = Batch { is_contended: true, ..Batch::default() };
         let settled = match departure.filter(|found| token.is_none_or(|token| token == found.token)) {
             Some(departure) => match change(tip, &departure, &mut batch) {

@@ -22,6 +22,8 @@ use crate::{CommitError, Revision};
 
 /// How long a caller may take to say who it is, and an answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest frame of a caller of whom nothing is known yet.
+const HELLO: usize = 64;
 /// Answers that may wait for one caller.
 const QUEUE: usize = 1024;
 
@@ -71,7 +73,7 @@ impl Door {
         cancel: CancellationToken,
     ) -> io::Result<()> {
         let mut stream = tokio::time::timeout(PATIENCE, self.acceptor.accept(stream)).await??;
-        let hello = tokio::time::timeout(PATIENCE, frames::read(&mut stream)).await??;
+        let hello = tokio::time::timeout(PATIENCE, frames::read_up_to(&mut stream, HELLO)).await??;
         if !matches!(Call::decode(hello), Some(Call::Hello(secret)) if is_equal(&secret, &self.secret)) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,

@@ -7,8 +7,13 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::wire::MAX_FRAME;
 
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
+    read_up_to(stream, MAX_FRAME).await
+}
+
+/// As [`read`], from somebody who may not send more than `limit` bytes.
+pub(crate) async fn read_up_to(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> io::Result<Bytes> {
     let length = stream.read_u32().await? as usize;
-    if length > MAX_FRAME {
+    if length > limit {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
     }
     // Not reserved at once: whoever sends a length has not sent the bytes yet.

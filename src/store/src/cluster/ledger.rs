@@ -134,12 +134,17 @@ pub(crate) struct Ledger {
 }
 
 pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Ledger, EngineError> {
+    find(snapshot)?.ok_or_else(|| {
+        EngineError::new("the record m/tip is missing: the store was not made to be shared, or was removed")
+    })
+}
+
+/// As [`read`]; `None` where there is no store that servers share.
+pub(crate) fn find(snapshot: &dyn Snapshot) -> Result<Option<Ledger>, EngineError> {
     let keys = [TIP_KEY, OWNER_KEY, DEPARTURE_KEY].map(Bytes::from_static);
     let [tip, owner, departure] = <[_; 3]>::try_from(snapshot.get_all(&keys)?)
         .map_err(|_| EngineError::new("the engine gave another number of values than was asked for"))?;
-    let tip = tip.ok_or_else(|| {
-        EngineError::new("the record m/tip is missing: the store was not made to be shared")
-    })?;
+    let Some(tip) = tip else { return Ok(None) };
     let tip = Tip::decode(&tip).ok_or_else(|| EngineError::new("the record m/tip is damaged"))?;
     let decode =
         |bytes: Bytes| Owner::decode(&bytes).ok_or_else(|| EngineError::new("the record m/owner is damaged"));
@@ -150,7 +155,7 @@ pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Ledger, EngineError> {
         (Standing::Sealed, None) => return Err(EngineError::new("the record m/departure is missing")),
         _ => None,
     };
-    Ok(Ledger { tip, owner: owner.map(decode).transpose()?, departure })
+    Ok(Some(Ledger { tip, owner: owner.map(decode).transpose()?, departure }))
 }
 
 /// Where an epoch began.

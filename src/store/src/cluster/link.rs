@@ -54,7 +54,9 @@ impl Link {
                     self.tell(owner.epoch, ended).await;
                     self.pause(&cancel, Some(AGAIN)).await;
                 }
-                Role::Alone | Role::Owner(_) | Role::Sealed(_) => self.pause(&cancel, None).await,
+                Role::Alone | Role::Owner(_) | Role::Sealed(_) | Role::Fallen(_) => {
+                    self.pause(&cancel, None).await;
+                }
             }
         }
     }
@@ -171,16 +173,22 @@ impl Talk {
     ) -> State {
         let mut ping = tokio::time::interval(PING);
         for id in 0.. {
-            let call = tokio::select! {
-                _ = ping.tick() => Call::Ping,
-                Some(Forwarded { forward, answer }) = forwards.recv() => {
+            let forwarded = tokio::select! {
+                _ = ping.tick() => None,
+                Some(forwarded) = forwards.recv() => Some(forwarded),
+            };
+            if lock(&self.heard).elapsed() > SILENCE {
+                // Nothing of it was sent.
+                forwarded.into_iter().for_each(turn_away);
+                break;
+            }
+            let call = match forwarded {
+                None => Call::Ping,
+                Some(Forwarded { forward, answer }) => {
                     lock(&self.waiting).insert(id, answer);
                     Call::Commit(id, forward)
                 }
             };
-            if lock(&self.heard).elapsed() > SILENCE {
-                break;
-            }
             match timeout(SILENCE, frames::write(&mut writer, &call.encode())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return State::Broken,

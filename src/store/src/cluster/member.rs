@@ -15,6 +15,7 @@ mod owning;
 mod sealing;
 
 use super::departure::Departure;
+use super::fall::Fall;
 use super::ledger::{Epoch, Owner, Tip};
 use super::watchdog::{Link, Watchdog};
 use crate::sequencer::{Fuse, Request, answer};
@@ -71,10 +72,13 @@ pub(crate) enum Role {
     Owner(Epoch),
     /// Nobody is the owner: the state leaves the engine, or has left it.
     Sealed(Departure),
+    /// It follows no longer, for good.
+    Fallen(Fall),
 }
 
-/// How long an unknown outcome is looked into before the server gives up ownership instead.
-const DOUBT: Duration = Duration::from_secs(6);
+/// How long after a batch was begun its outcome may be unknown before the server gives up ownership instead: while it
+/// doubts it answers the others' pings, and nobody takes over from it.
+const DOUBT: Duration = Duration::from_secs(8);
 /// Between two attempts to reach the engine.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Epochs whose beginnings are remembered: nobody is in doubt about a batch for so many changes of ownership.
@@ -93,6 +97,8 @@ pub(crate) struct Member {
     watchdog: Watchdog,
     /// An epoch that it may have begun without having been told.
     attempted: Option<Epoch>,
+    /// Whether it was told of something new and has not read it since.
+    news: bool,
     /// When the tip was last written by this server.
     wrote: Duration,
     /// The time of the newest write.
@@ -118,6 +124,7 @@ impl Member {
             tenure: None,
             watchdog: Watchdog::new(seen, now),
             attempted: None,
+            news: false,
             wrote: now,
             time_ms,
             pace,
@@ -151,11 +158,11 @@ impl Member {
 
     /// Takes in what waits, then acts on it; true when it was told to stop.
     pub(super) fn serve(&mut self, waiting: &mut Vec<Input>) -> bool {
-        let (mut requests, mut news, mut stopped) = (Vec::new(), false, false);
+        let (mut requests, mut stopped) = (Vec::new(), false);
         for input in waiting.drain(..) {
             match input {
                 Input::Commit(request) => requests.push(request),
-                Input::News => news = true,
+                Input::News => self.news = true,
                 Input::Tick => {}
                 Input::Link(epoch, link) if epoch == self.watchdog.seen().epoch => self.watchdog.link(link),
                 // Of an owner that is none any more.
@@ -168,7 +175,7 @@ impl Member {
             }
         }
         if self.tenure.is_none() && self.shared.poisoned().is_none() {
-            self.follow(news);
+            self.follow();
         }
         self.commit(requests);
         self.beat();

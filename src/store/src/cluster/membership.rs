@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::departure::Departure;
+use super::fall::Fall;
 use super::ledger::{self, Ledger};
 use super::link::Forwarded;
 use super::member::{Input, Role};
@@ -28,8 +29,14 @@ pub(crate) struct Membership {
     pub(crate) forwards: mpsc::Sender<Forwarded>,
     pub(crate) role: watch::Receiver<Role>,
     pub(crate) stopping: Arc<AtomicBool>,
-    /// The newest ledger that was read, and when that was begun.
-    pub(crate) newest: Arc<Mutex<Option<(Instant, Ledger)>>>,
+    /// The newest reading of the ledger.
+    pub(crate) newest: Arc<Mutex<Option<Reading>>>,
+}
+
+/// A ledger as it was read, or why it could not be.
+pub(crate) struct Reading {
+    begun: Instant,
+    found: Result<Ledger, String>,
 }
 
 impl Membership {
@@ -44,6 +51,7 @@ impl Membership {
                 Role::Alone => Err(CommitError::Unavailable("no server owns the order of writes".to_owned())),
                 Role::Sealed(departure) if departure.is_over => return Err(CommitError::Moved(departure)),
                 Role::Sealed(departure) => Err(CommitError::Unavailable(format!("its {departure}"))),
+                Role::Fallen(why) => return Err(CommitError::Poisoned(why.to_string())),
             };
             match outcome {
                 Err(CommitError::Unavailable(_)) if Instant::now() < until && !self.is_closed() => {
@@ -104,7 +112,7 @@ impl Membership {
     async fn newest_tip(&self) -> Result<Revision, ReadError> {
         let until = Instant::now() + PATIENCE;
         loop {
-            let ledger = self.newest_ledger().await.map_err(|error| ReadError::Engine(error.to_string()))?;
+            let ledger = self.newest_ledger().await.map_err(ReadError::Engine)?;
             let Some(departure) = ledger.departure else { return Ok(ledger.tip.revision) };
             // The next write may be somewhere else, and this server would not hear of it.
             if departure.is_over || self.is_closed() || Instant::now() >= until {
@@ -114,20 +122,22 @@ impl Membership {
         }
     }
 
-    /// All who ask while a read is under way share the next one.
-    async fn newest_ledger(&self) -> Result<Ledger, EngineError> {
+    /// All who ask while a read is under way share the next one, and its failure: an engine that is silent keeps nobody
+    /// waiting for longer than two such reads.
+    async fn newest_ledger(&self) -> Result<Ledger, String> {
         let asked = Instant::now();
-        let mut newest = self.newest.lock().await;
-        if let Some((begun, ledger)) = &*newest
-            && *begun >= asked
+        let newest = tokio::time::timeout(PATIENCE, self.newest.lock()).await;
+        let mut newest = newest.map_err(|_| "it does not answer those who asked before".to_owned())?;
+        if let Some(Reading { begun, found }) = &*newest
+            && *begun > asked
         {
-            return Ok(ledger.clone());
+            return found.clone();
         }
         let (begun, shared) = (Instant::now(), self.shared.clone());
-        let read = move || ledger::read(&*shared.engine.snapshot());
-        let ledger = tokio::task::spawn_blocking(read).await.map_err(EngineError::new)??;
-        *newest = Some((begun, ledger.clone()));
-        Ok(ledger)
+        let read = move || ledger::read(&*shared.engine.snapshot()).map_err(|error| error.to_string());
+        let found = tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(error.to_string()));
+        *newest = Some(Reading { begun, found: found.clone() });
+        found
     }
 
     /// Stops the writes of all servers; see [`crate::Store::seal`].
@@ -140,11 +150,29 @@ impl Membership {
 
     /// Returns when the state has gone elsewhere for good; never if this server ends before it hears of it.
     pub(crate) async fn departed(&self) -> Departure {
+        let gone = |role: &Role| match role {
+            Role::Sealed(departure) if departure.is_over => Some(departure.clone()),
+            _ => None,
+        };
+        self.until(gone).await
+    }
+
+    /// Returns when this server cannot follow the others any longer.
+    pub(crate) async fn fallen(&self) -> Fall {
+        let why = |role: &Role| match role {
+            Role::Fallen(why) => Some(*why),
+            _ => None,
+        };
+        self.until(why).await
+    }
+
+    /// Returns what `wanted` gives for the first role for which it does; never if there is none before this server ends.
+    async fn until<T>(&self, wanted: impl Fn(&Role) -> Option<T>) -> T {
         let mut role = self.role.clone();
         loop {
-            match &*role.borrow_and_update() {
-                Role::Sealed(departure) if departure.is_over => return departure.clone(),
-                _ => {}
+            let found = wanted(&role.borrow_and_update());
+            if let Some(found) = found {
+                return found;
             }
             if role.changed().await.is_err() {
                 return std::future::pending().await;

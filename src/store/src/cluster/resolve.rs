@@ -2,6 +2,7 @@
 //!
 //! Every batch rewrites `m/tip` under the condition that it still holds what the writer knew, so a batch is known to be
 //! done when the tip has moved by exactly it, and known never to be done once anything else has rewritten that record.
+//! A batch that was refused is looked for as well: it comes no more, but it may have been done before (`Written::Refused`).
 
 use super::ledger::{Epoch, Tip};
 use crate::Revision;
@@ -13,6 +14,8 @@ pub(crate) struct Pending {
     pub(crate) epoch: Epoch,
     /// Its last revision.
     pub(crate) last: Revision,
+    /// Whether it may still arrive: not once it was refused, nor once its writer has rewritten the tip.
+    pub(crate) may_come: bool,
 }
 
 /// What is known about a batch.
@@ -26,17 +29,17 @@ pub(crate) enum Verdict {
     Open,
 }
 
-/// Decides from a tip that was read after the batch was given up. `next` is where the epoch behind the writer's began, if
-/// there is one; `fenced` says that the writer itself has rewritten the tip since.
-pub(crate) fn verdict(pending: Pending, seen: &Tip, next: Option<Revision>, fenced: bool) -> Verdict {
+/// Decides from a tip that was read after the batch was given up. `next` is the newest revision of the writer's epoch, if
+/// that is over.
+pub(crate) fn verdict(pending: Pending, seen: &Tip, next: Option<Revision>) -> Verdict {
     match next {
         // Whoever took over rewrote the tip, with everything before it in.
         Some(began) if began >= pending.last => Verdict::Done,
         Some(_) => Verdict::Void,
         // Within its epoch only the writer itself moves the revision.
         None if seen.revision >= pending.last => Verdict::Done,
-        None if fenced => Verdict::Void,
-        None => Verdict::Open,
+        None if pending.may_come => Verdict::Open,
+        None => Verdict::Void,
     }
 }
 
@@ -44,29 +47,29 @@ pub(crate) fn verdict(pending: Pending, seen: &Tip, next: Option<Revision>, fenc
 mod tests {
     use super::*;
 
-    fn check(seen: (Epoch, Revision), next: Option<Revision>, fenced: bool, expected: Verdict) {
+    fn check(seen: (Epoch, Revision), next: Option<Revision>, may_come: bool, expected: Verdict) {
         let seen = Tip { epoch: seen.0, revision: seen.1, ..Tip::default() };
-        let pending = Pending { epoch: 4, last: 12 };
-        assert_eq!(verdict(pending, &seen, next, fenced), expected, "{seen:?} {next:?} {fenced}");
+        let pending = Pending { epoch: 4, last: 12, may_come };
+        assert_eq!(verdict(pending, &seen, next), expected, "{pending:?} {seen:?} {next:?}");
     }
 
     #[test]
     fn a_batch_whose_revision_is_the_tip_is_done() {
-        check((4, 12), None, false, Verdict::Done);
         check((4, 12), None, true, Verdict::Done);
+        check((4, 12), None, false, Verdict::Done);
     }
 
     #[test]
-    fn a_batch_that_is_not_there_stays_open_until_the_tip_was_rewritten() {
-        check((4, 9), None, false, Verdict::Open);
-        check((4, 9), None, true, Verdict::Void);
+    fn a_batch_that_is_not_there_stays_open_until_it_was_refused_or_the_tip_rewritten() {
+        check((4, 9), None, true, Verdict::Open);
+        check((4, 9), None, false, Verdict::Void);
     }
 
     #[test]
     fn the_epoch_that_follows_decides_however_far_it_and_others_have_come() {
-        check((5, 40), Some(12), false, Verdict::Done);
-        check((9, 40), Some(12), false, Verdict::Done);
-        check((5, 40), Some(9), false, Verdict::Void);
-        check((5, 9), Some(9), true, Verdict::Void);
+        check((5, 40), Some(12), true, Verdict::Done);
+        check((9, 40), Some(12), true, Verdict::Done);
+        check((5, 40), Some(9), true, Verdict::Void);
+        check((5, 9), Some(9), false, Verdict::Void);
     }
 }

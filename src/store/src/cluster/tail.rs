@@ -14,9 +14,6 @@ use crate::record::{self, LogRecord};
 use crate::shared::Shared;
 use crate::{EngineError, Entry, Event, EventKind, Key, Revision};
 
-/// Log records read at once, not counting what the last group has beyond them.
-const STRETCH: usize = 512;
-
 /// Publishes everything up to `tip`, which the snapshot holds. Gives the time of the newest write it saw.
 pub(crate) fn publish_to(
     shared: &Shared,
@@ -32,18 +29,21 @@ pub(crate) fn publish_to(
         time_ms = Some(last.time_ms);
         let cost = records.iter().map(LogRecord::cost).sum();
         let events = events(shared, snapshot, records)?;
+        // Too much, since nobody tells what goes: whoever comes to compact counts anew.
         shared.history_grew(cost);
         shared.publish(events.into_iter()).into_iter().for_each(Waker::wake);
     }
     Ok(time_ms)
 }
 
-/// The next records of the log: whole groups.
+/// The next records of the log, about as many as an owner writes at once: whole groups.
 fn stretch(shared: &Shared, snapshot: &dyn Snapshot, tip: Revision) -> Result<Vec<LogRecord>, EngineError> {
     let history = History { snapshot, options: &shared.options, tip };
     let mut records: Vec<LogRecord> = Vec::new();
     history.log(shared.tip(), |record| {
-        if records.len() >= STRETCH && records.last().is_some_and(|last| last.group != record.group) {
+        if records.len() >= shared.options.group
+            && records.last().is_some_and(|last| last.group != record.group)
+        {
             return Ok(ControlFlow::Break(()));
         }
         records.push(record);

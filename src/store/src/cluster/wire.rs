@@ -48,13 +48,28 @@ pub(crate) enum Reply {
 /// The outcome of a forwarded write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Done { revision: Revision, created: Revision, sealing: Sealing },
+    Done {
+        revision: Revision,
+        created: Revision,
+        sealing: Sealing,
+    },
     Exists(Version),
     Conflict(Version),
     Missing,
     Unknown(String),
     Poisoned(String),
+    /// It was not done and may be tried again.
     Unavailable(String),
+    /// It was not done, and trying it again would change nothing.
+    Refused(Refusal),
+}
+
+/// Why a write is not done, however often it is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Sealing(String),
+    BadKey(String),
+    TooLarge { size: usize, limit: usize },
 }
 
 /// The version that a refused write met.
@@ -171,8 +186,14 @@ impl Answer {
             Err(CommitError::Missing) => Self::Missing,
             Err(CommitError::Unknown(cause)) => Self::Unknown(cause),
             Err(CommitError::Poisoned(cause)) => Self::Poisoned(cause),
-            // It was not done; a server whose limits differ refuses for good, one that ends does not.
-            Err(error) => Self::Unavailable(error.to_string()),
+            Err(CommitError::Sealing(cause)) => Self::Refused(Refusal::Sealing(cause)),
+            Err(CommitError::BadKey(key)) => Self::Refused(Refusal::BadKey(key)),
+            Err(CommitError::TooLarge { size, limit }) => Self::Refused(Refusal::TooLarge { size, limit }),
+            // Whoever owns the order of writes next may do it, or knows where the state has gone.
+            Err(CommitError::Unavailable(cause)) => Self::Unavailable(cause),
+            Err(error @ (CommitError::Moved(_) | CommitError::Closed)) => {
+                Self::Unavailable(error.to_string())
+            }
         }
     }
 
@@ -195,6 +216,7 @@ impl Answer {
             Self::Unknown(cause) => (Err(CommitError::Unknown(cause)), 0),
             Self::Poisoned(cause) => (Err(CommitError::Poisoned(cause)), 0),
             Self::Unavailable(cause) => (Err(CommitError::Unavailable(cause)), 0),
+            Self::Refused(refusal) => (Err(refusal.into()), 0),
         }
     }
 
@@ -212,6 +234,13 @@ impl Answer {
             Self::Unknown(cause) => (4, cause.as_str()),
             Self::Poisoned(cause) => (5, cause.as_str()),
             Self::Unavailable(cause) => (6, cause.as_str()),
+            Self::Refused(Refusal::Sealing(cause)) => (7, cause.as_str()),
+            Self::Refused(Refusal::BadKey(key)) => (8, key.as_str()),
+            Self::Refused(Refusal::TooLarge { size, limit }) => {
+                frame.put_u8(9);
+                frame.put_u64(*size as u64);
+                return frame.put_u64(*limit as u64);
+            }
         };
         frame.put_u8(code);
         put(frame, text.as_bytes());
@@ -229,6 +258,11 @@ impl Answer {
             }
             1 => return Version::decode(frame).map(Self::Exists),
             2 => return Version::decode(frame).map(Self::Conflict),
+            9 => {
+                let size = usize::try_from(frame.try_get_u64().ok()?).ok()?;
+                let limit = usize::try_from(frame.try_get_u64().ok()?).ok()?;
+                return Some(Self::Refused(Refusal::TooLarge { size, limit }));
+            }
             _ => {}
         }
         let text = String::from_utf8(take(frame)?.into()).ok()?;
@@ -237,7 +271,19 @@ impl Answer {
             4 => Some(Self::Unknown(text)),
             5 => Some(Self::Poisoned(text)),
             6 => Some(Self::Unavailable(text)),
+            7 => Some(Self::Refused(Refusal::Sealing(text))),
+            8 => Some(Self::Refused(Refusal::BadKey(text))),
             _ => None,
+        }
+    }
+}
+
+impl From<Refusal> for CommitError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Sealing(cause) => Self::Sealing(cause),
+            Refusal::BadKey(key) => Self::BadKey(key),
+            Refusal::TooLarge { size, limit } => Self::TooLarge { size, limit },
         }
     }
 }

@@ -4,9 +4,12 @@
 //! rewriting makes any other transaction of the same moment fail. Every call has a time-out of its own, because the
 //! client waits for timestamps without one. What the client reports is sorted strictly: only a write conflict is a
 //! refusal, everything else that went wrong while committing is an unknown outcome. It runs on a runtime of its own, so
-//! that a busy API does not make it miss its time-outs. It never retries a batch.
+//! that a busy API does not make it miss its time-outs. It begins no batch anew; but the client sends a request again whose
+//! answer was lost, and a batch of one phase leaves no lock by which TiKV would know it: the second one may conflict with
+//! the first, so that a refusal of such a batch does not prove that it was not done.
 
 mod client;
+mod probe;
 mod survey;
 mod view;
 
@@ -51,7 +54,7 @@ const REQUEST: Duration = Duration::from_secs(3);
 /// The largest message taken: a page of a scan, whose values may each be as large as a value may be.
 const MESSAGE: usize = 256 << 20;
 
-/// Connects to a TiKV cluster; blocks for up to eight seconds.
+/// Connects to a TiKV cluster; blocks for up to eight seconds, and a few more per PD to find out why none answers.
 ///
 /// # Errors
 /// [`OpenError::Engine`] when no PD answers, a certificate is missing or not accepted, or the prefix is empty.
@@ -69,7 +72,7 @@ fn connect(place: &Place) -> Result<Client, EngineError> {
     if let Some(tls) = &place.tls {
         config = config.with_security(&tls.ca, &tls.certificate, &tls.key);
     }
-    Client::connect(&place.endpoints, config)
+    Client::connect(place, config)
 }
 
 struct Tikv {

@@ -9,11 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 /// How many are tried where nobody says.
-const SEEDS: u64 = 200;
+pub(crate) const SEEDS: usize = 200;
 
 /// Runs a simulation once per seed; `run` gives the number of writes that were done. Panics with the first failure, and
-/// when so little was done that nothing was shown.
-pub(crate) fn run_all(simulation: &str, run: impl Fn(u64) -> usize) {
+/// when so little was done that nothing was shown. Gives the number of seeds.
+pub(crate) fn run_all(simulation: &str, run: impl Fn(u64) -> usize) -> usize {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(simulation);
     let seeds = seeds(&kept);
     let mut done = 0;
@@ -26,6 +26,7 @@ pub(crate) fn run_all(simulation: &str, run: impl Fn(u64) -> usize) {
     }
     println!("{simulation}: {} seeds, {done} writes done", seeds.len());
     assert!(done > 10 * seeds.len(), "only {done} writes in {} runs: that shows nothing", seeds.len());
+    seeds.len()
 }
 
 fn seeds(kept: &PathBuf) -> Vec<u64> {
@@ -34,7 +35,7 @@ fn seeds(kept: &PathBuf) -> Vec<u64> {
         return vec![seed];
     }
     let mut seeds = once_failed(kept);
-    seeds.extend(0..number("COXSWAIN_STORE_SEEDS").unwrap_or(SEEDS));
+    seeds.extend(0..number("COXSWAIN_STORE_SEEDS").unwrap_or(SEEDS as u64));
     seeds
 }
 

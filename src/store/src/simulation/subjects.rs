@@ -7,10 +7,11 @@ use rand::rngs::StdRng;
 use std::task::{Context, Poll, Waker};
 use testing::history::{Change, Said};
 
-use super::{Answer, VALUE_LIMIT};
+use super::VALUE_LIMIT;
+use super::writing::Answer;
 use crate::{CommitError, Committed, Event, EventKind, Key, Range, Value};
 
-pub(super) fn covers(range: &Range) -> impl Fn(&str) -> bool {
+pub(crate) fn covers(range: &Range) -> impl Fn(&str) -> bool {
     |key| range.contains(&Key::parse(key).unwrap())
 }
 
@@ -49,7 +50,7 @@ pub(super) fn identity(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(*bytes.first_chunk().unwrap())
 }
 
-pub(super) fn change(event: &Event) -> Change {
+pub(crate) fn change(event: &Event) -> Change {
     Change {
         revision: event.entry.revision,
         key: event.entry.key.as_str().to_owned(),
@@ -58,7 +59,7 @@ pub(super) fn change(event: &Event) -> Change {
     }
 }
 
-pub(super) fn said(outcome: &Result<Committed, CommitError>) -> Said {
+pub(crate) fn said(outcome: &Result<Committed, CommitError>) -> Said {
     match outcome {
         Ok(committed) => Said::Done(committed.entry.revision),
         Err(CommitError::Exists(met) | CommitError::Conflict(met)) => Said::Refused(Some(met.revision)),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Error, Header, Reader, Summary};
+use crate::beginning::beginning;
 use crate::cluster::ledger::{self, Tip};
 use crate::engine::{Batch, Condition, Durability, Written};
 use crate::recovery::encode_number;
@@ -27,18 +28,11 @@ pub enum Sharing {
     Shared,
 }
 
-/// More than a store ever writes in a second; what it may have written since the snapshot is counted with it.
-const WRITES_PER_SECOND: u64 = 100_000;
-/// For clocks that are wrong: what etcd's documentation puts between the two histories.
-const AT_LEAST: u64 = 1_000_000_000;
-
 /// Where the history begins that is restored from a snapshot at a time since the Unix epoch: above every revision that the
-/// old one can have reached, or an earlier restore of the same snapshot since.
+/// old one can have reached, or whatever was restored in its place since.
 #[must_use]
 pub fn begins_at(header: &Header, now: Duration) -> Revision {
-    let elapsed = now.saturating_sub(Duration::from_millis(header.time_ms));
-    let written = elapsed.as_secs().saturating_mul(WRITES_PER_SECOND);
-    header.revision.saturating_add(AT_LEAST).saturating_add(written)
+    beginning(header.revision, now)
 }
 
 /// Makes an empty engine a store with what a snapshot holds, its newest revision being `revision`; blocks.

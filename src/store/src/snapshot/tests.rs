@@ -1,7 +1,5 @@
 //! The format, whole and damaged in every kind of place.
 
-use std::time::Duration;
-
 use super::header::SIZE;
 use super::*;
 use crate::{Key, Value, record};
@@ -200,17 +198,4 @@ fn records_that_no_store_wrote_are_refused() {
         records[2].name = record::data_key(&key, 9);
         records[2].value = record::encode_data(&Value::whole(b"x".to_vec().into()), false, 9, 9);
     });
-}
-
-#[test]
-fn a_history_begins_above_all_that_the_old_one_can_have_reached() {
-    let header = Header::new(500, 1_000_000);
-    let saved = Duration::from_millis(1_000_000);
-    let hour = Duration::from_secs(3600);
-    assert_eq!(begins_at(&header, saved), 500 + 1_000_000_000);
-    // A second restore of the same one, after the first one's history has gone on for an hour.
-    let first = begins_at(&header, saved + hour);
-    assert!(begins_at(&header, saved + 2 * hour) >= first + 3600 * 100_000);
-    // A clock that runs behind.
-    assert_eq!(begins_at(&header, Duration::ZERO), 500 + 1_000_000_000);
 }

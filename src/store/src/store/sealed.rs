@@ -18,6 +18,20 @@ impl Store {
         Sealing::of(self.shared.options.seal.current(&entry.key)) != entry.sealing
     }
 
+    /// The entries whose stored form could not be opened.
+    #[must_use]
+    pub fn unreadable(&self) -> Vec<Arc<Entry>> {
+        self.shared.unreadable()
+    }
+
+    /// The current entries that are wanted; all are looked at.
+    #[must_use]
+    pub fn select(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let collections = self.shared.collections();
+        let all = collections.iter().flat_map(|(_, entries)| entries.values());
+        all.filter(|entry| is_wanted(entry)).cloned().collect()
+    }
+
     /// Tries anew to open the entries that could not be opened, after [`crate::Options::seal`] has got other keys. Gives
     /// the number of those that still cannot be read.
     ///

@@ -1,6 +1,8 @@
 //! Several servers over one engine: one store, whoever of them dies, is cut off or is deposed.
 
+use bytes::Bytes;
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use store::*;
@@ -77,6 +79,33 @@ async fn preconditions_hold_whatever_server_is_asked() {
         let refusal = store.commit(key("b"), Precondition::Present, Write::Put(value("y"))).await;
         assert!(matches!(refusal, Err(CommitError::Missing)));
     }
+}
+
+/// A server whose keys cannot be had.
+struct Keyless;
+
+impl Seal for Keyless {
+    fn seal(&self, _: &Key, _: &[u8]) -> Result<Option<Sealed>, String> {
+        Err("no key".to_owned())
+    }
+
+    fn current(&self, _: &Key) -> Option<Arc<str>> {
+        None
+    }
+
+    fn open(&self, _: &Key, _: Bytes) -> Result<Opened, String> {
+        Err("no key".to_owned())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_owner_refuses_for_good_is_said_by_the_server_that_was_asked() {
+    let engine = memory::new();
+    let owner = join(&engine, Options { seal: Arc::new(Keyless), ..options() }).await;
+    let follower = join(&engine, options()).await;
+    assert!(owner.orders_writes() && !follower.orders_writes());
+    let refusal = follower.commit(key("a"), Precondition::Any, Write::Put(value("x"))).await;
+    assert!(matches!(&refusal, Err(CommitError::Sealing(cause)) if cause == "no key"), "{refusal:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,19 @@
-//! A process that is killed while it writes: everything it acknowledged is there afterwards.
+//! A process that is killed while it writes: everything that it said and showed is true of what is there afterwards.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use store::*;
+use testing::history::Transcript;
 
-use crate::support::*;
+use crate::support::load::{self, Load};
 
 const DIRECTORY: &str = "COXSWAIN_STORE_CRASH_DIRECTORY";
 const HISTORY_LIMIT: &str = "COXSWAIN_STORE_CRASH_HISTORY_LIMIT";
+
+/// Sizes of values of which a few dozen fill a file of the journal and a table.
+const LARGE: (usize, usize) = (200_000, 400_000);
 
 /// Run by the tests below in a process of its own; without the variable it does nothing.
 #[tokio::test(flavor = "multi_thread")]
@@ -17,100 +21,93 @@ async fn child_that_writes_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let history_limit = std::env::var(HISTORY_LIMIT).unwrap().parse().unwrap();
     let engine = fjall::open(directory).unwrap();
-    let store = Store::open(engine, Options { history_limit, ..options() }).await.unwrap();
-    let writers = (0..16).map(|writer| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            for step in 0_u64.. {
-                let name = format!("w{writer}-{}", step % 20);
-                let revision = put(&store, &name, &step.to_string()).await;
-                // One write of a short line reaches the pipe whole, or not at all.
-                println!("ack {name} {step} {revision}");
-            }
-        })
-    });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
-    }
+    let store = Store::open(engine, Options { history_limit, ..Options::default() }).await.unwrap();
+    Load::told().run(store).await;
 }
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
-    kill_again_and_again(1 << 30).await;
+    kill_again_and_again(1 << 30, |_| false).await;
+}
+
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_its_journal_and_tables_change() {
+    kill_again_and_again(1 << 30, |_| true).await;
 }
 
 #[tokio::test]
 async fn nothing_acknowledged_is_lost_when_the_process_is_killed_while_it_compacts() {
-    kill_again_and_again(30_000).await;
+    kill_again_and_again(30_000, |round| round % 2 == 1).await;
 }
 
-async fn kill_again_and_again(history_limit: u64) {
+async fn kill_again_and_again(history_limit: u64, is_large: impl Fn(usize) -> bool) {
     let rounds: usize = std::env::var("COXSWAIN_STORE_KILLS").map_or(3, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let mut newest = 1;
+    let mut transcripts = Vec::new();
     for round in 0..rounds {
-        let acknowledged = kill_under_load(directory.path(), history_limit, 500 * (round % 4 + 1));
-        newest = check_acknowledged(directory.path(), &acknowledged, newest).await;
+        let (load, files) = (Load::of(round, 16), newest_journal(directory.path()));
+        let (load, writes) = match is_large(round) {
+            true => (Load { bytes: LARGE, ..load }, 90 + 17 * (round % 4)),
+            false => (load, 500 * (round % 4 + 1)),
+        };
+        transcripts.push(kill_a_process(directory.path(), history_limit, load, writes));
+        let acknowledged = transcripts[round].acknowledged();
+        assert!(acknowledged > writes / 2, "only {acknowledged} acknowledged writes were seen");
+        if is_large(round) {
+            let files = newest_journal(directory.path()) - files;
+            assert!(
+                files > 1,
+                "{files} new files of the journal in round {round}: it is to be killed among them"
+            );
+        }
+        check(directory.path(), &transcripts).await;
     }
 }
 
-/// Lets a process write until it has acknowledged so many writes, kills it, and gives what it said.
-pub(crate) fn kill_under_load(directory: &Path, history_limit: u64, writes: usize) -> Vec<String> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+/// Everything that was ever said is true of what the store holds now; and the store is sound.
+async fn check(directory: &Path, transcripts: &[Transcript]) {
+    let engine = fjall::open(directory).unwrap();
+    assert_eq!(inspect(&engine).unwrap().problems, Vec::<String>::new());
+    let store = Store::open(engine, Options::default()).await.unwrap();
+    load::judge(&load::log_of(&store).await, store.horizon(), transcripts);
+    store.close().await;
+}
+
+/// The number of the newest file of the journal.
+fn newest_journal(directory: &Path) -> u64 {
+    let Ok(files) = std::fs::read_dir(directory.join("journal")) else { return 0 };
+    let number = |name: &str| name.strip_suffix(".jnl")?.parse().ok();
+    files.filter_map(|file| number(file.unwrap().file_name().to_str()?)).max().unwrap_or(0)
+}
+
+/// Lets a process write until it has acknowledged so many writes, and kills it.
+pub(crate) fn kill_under_load(directory: &Path, history_limit: u64, writes: usize) {
+    kill_a_process(directory, history_limit, Load::of(0, 16), writes);
+}
+
+/// The same with any load; gives what the process said.
+fn kill_a_process(directory: &Path, history_limit: u64, load: Load, writes: usize) -> Transcript {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    load.tell(&mut command);
+    let mut child = command
         .args(["--exact", "crash::child_that_writes_until_it_is_killed", "--nocapture"])
         .env(DIRECTORY, directory)
         .env(HISTORY_LIMIT, history_limit.to_string())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut acknowledged = Vec::new();
+    let (mut said, mut acknowledged) = (Transcript::default(), 0);
     let (started, mut lines) = (Instant::now(), BufReader::new(child.stdout.take().unwrap()).lines());
     for line in lines.by_ref().map(Result::unwrap) {
-        acknowledged.push(line);
-        if acknowledged.len() > writes || started.elapsed() > Duration::from_secs(60) {
+        said.take(&line);
+        acknowledged += usize::from(line.starts_with("ack "));
+        if acknowledged > writes || started.elapsed() > Duration::from_secs(60) {
             break;
         }
     }
     child.kill().unwrap();
     child.wait().unwrap();
     // What was said before it died counts too; the last line may be cut.
-    acknowledged.extend(lines.map_while(Result::ok));
-    acknowledged
-}
-
-/// Everything said is there, exactly or overwritten later; revisions went on from the round before.
-async fn check_acknowledged(directory: &Path, lines: &[String], before: Revision) -> Revision {
-    let store = open_disk(directory).await.unwrap();
-    let mut checked = 0;
-    for line in lines {
-        let Some(line) = line.split_once("ack ").map(|(_, line)| line) else { continue };
-        let [name, step, revision] = line.split(' ').collect::<Vec<_>>()[..] else { continue };
-        let Ok(revision) = revision.parse::<Revision>() else { continue };
-        if revision > store.revision() {
-            // The only line that may be wrong is one that was cut, and that is shorter, not longer.
-            panic!("{line} was acknowledged, but the store is at {}", store.revision());
-        }
-        if revision <= before {
-            continue; // A cut line that still reads as a number.
-        }
-        let entry = match store.get_at(&key(name), revision).await {
-            // Of what was compacted, a version at least as new is there.
-            Err(ReadError::Compacted { .. }) => store.get(&key(name)),
-            entry => entry.unwrap(),
-        };
-        let entry = entry.unwrap();
-        assert!(entry.revision >= revision || revision >= store.horizon(), "{line} is gone");
-        if entry.revision == revision {
-            assert_eq!(entry.bytes, bytes(step, revision));
-        }
-        checked += 1;
-    }
-    assert!(checked > 400, "only {checked} acknowledged writes were seen");
-    let tip = store.revision();
-    let after = before.max(store.horizon());
-    let mut watch = store.watch(all(), after).unwrap();
-    assert_eq!(take_until(&mut watch, tip).await.len() as u64, tip - after, "the log is dense");
-    drop(watch);
-    store.close().await;
-    tip
+    lines.map_while(Result::ok).for_each(|line| said.take(&line));
+    said
 }

@@ -67,6 +67,7 @@ async fn a_journal_with_a_hole_is_refused_with_what_is_lost_and_repaired_on_dema
     assert!(refusal.contains(" to 401 ") && refusal.contains("--accept-loss"), "{refusal}");
     let repaired = fjall::repair(directory.path()).unwrap();
     assert_eq!((repaired.found < 401, repaired.objects), (true, 10));
+    assert_eq!(repaired.missing, 401 - repaired.found, "what nothing was found of is counted");
     let aside = fs::read_dir(directory.path()).unwrap().map(Result::unwrap);
     assert!(aside.into_iter().any(|file| file.file_name().to_string_lossy().starts_with("torn-")));
     let store = open_disk(directory.path()).await.unwrap();
@@ -93,9 +94,9 @@ async fn damaged_records_are_given_up_on_demand() {
     drop(engine);
     let refusal = open_disk(directory.path()).await.map(drop).unwrap_err();
     assert!(matches!(refusal, OpenError::Damaged(_)), "{refusal}");
-    for _ in 0..2 {
+    for damaged in [1, 0] {
         let repaired = fjall::repair(directory.path()).unwrap();
-        assert_eq!((repaired.objects, repaired.damaged <= 1), (2, true));
+        assert_eq!((repaired.objects, repaired.damaged, repaired.missing), (2, damaged, 0));
         let store = open_disk(directory.path()).await.unwrap();
         assert_eq!(names(store.snapshot(&all()).iter()), ["a=2", "c=6"]);
         store.close().await;
@@ -163,8 +164,25 @@ async fn a_record_that_changes_behind_the_stores_back_is_counted() {
     let mut batch = Batch::default();
     batch.remove(data("c", 6));
     engine.write(batch, Durability::Synced).unwrap();
-    put(&store, "d", "x").await;
     reaches("coxswain_store_differences_total", 1.0).await;
+    // A record that is there and is not what was written, and those of a resource of which memory knows nothing.
+    let mut batch = Batch::default();
+    batch.put(data("c", 6), "rotten");
+    batch.put(data("d", 6), "rotten");
+    batch.put([b"d//nodes//n\0".as_slice(), &(!6_u64).to_be_bytes()].concat(), "rotten");
+    engine.write(batch, Durability::Synced).unwrap();
+    let told = async || {
+        let metrics = store.metrics().await;
+        ["comparisons", "differences"].map(|what| counted(&metrics, &format!("coxswain_store_{what}_total")))
+    };
+    // From the end of a round to the end of another: time stands still unless this waits, and it waits between rounds.
+    let [comparisons, _] = told().await;
+    reaches("coxswain_store_comparisons_total", comparisons + 1.0).await;
+    let [comparisons, differences] = told().await;
+    reaches("coxswain_store_comparisons_total", comparisons + 3.0).await;
+    let [later, found] = told().await;
+    assert_eq!(found - differences, 3.0 * (later - comparisons), "each round finds all three, and each once");
+    put(&store, "e", "x").await;
     let metrics = store.metrics().await;
     assert_eq!(counted(&metrics, "apiserver_resource_objects"), 3.0);
     assert_eq!(counted(&metrics, "coxswain_store_revision"), 7.0);

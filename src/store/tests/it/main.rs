@@ -15,6 +15,7 @@ suite!(over_memory, ".", store::memory::new, crate::support::open_alone);
 suite!(over_fjall, ".", crate::support::fresh_fjall, crate::support::open_alone);
 suite!(over_shared_memory, ".", store::memory::new, crate::support::join);
 
+mod certificates;
 mod cluster;
 mod compaction;
 mod control;
@@ -24,6 +25,7 @@ mod departure;
 mod etcd;
 mod failure;
 mod recovery;
+mod skew;
 mod snapshot;
 mod support;
 mod transfer;

@@ -118,6 +118,8 @@ async fn a_restore_that_broke_off_opens_as_no_store_and_can_be_done_again() {
         let alone = Store::open(engine.clone(), options()).await.unwrap_err();
         let joined = Store::join(engine.clone(), options(), peer()).await.unwrap_err();
         assert!(matches!((&alone, &joined), (OpenError::Unfinished, OpenError::Unfinished)), "{alone}");
+        let report = inspect(&engine).unwrap();
+        assert!(report.is_unfinished && report.problems.len() == 1, "{:?}", report.problems);
         assert_eq!(restored(&bytes, &engine, sharing).unwrap().objects, 600);
         let store = match sharing {
             Sharing::Alone => open_alone(&engine, options()).await,
@@ -126,6 +128,25 @@ async fn a_restore_that_broke_off_opens_as_no_store_and_can_be_done_again() {
         assert_eq!(store.snapshot(&all()).len(), 600);
         store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_restore_that_broke_off_is_not_repaired_into_a_part_of_a_cluster() {
+    let store = open_alone(&memory::new(), options()).await;
+    for number in 0..600 {
+        put(&store, &format!("n{number:03}"), &"x".repeat(900)).await;
+    }
+    let bytes = saved(&store).await;
+    let directory = tempfile::tempdir().unwrap();
+    let engine = fjall::open(directory.path()).unwrap();
+    restored(&bytes[..bytes.len() - 1], &engine, Sharing::Alone).unwrap_err();
+    drop(engine);
+    let refused = fjall::repair(directory.path()).unwrap_err();
+    assert!(matches!(refused, OpenError::Unfinished), "{refused}");
+    assert_eq!(
+        restored(&bytes, &fjall::open(directory.path()).unwrap(), Sharing::Alone).unwrap().objects,
+        600
+    );
 }
 
 #[tokio::test]

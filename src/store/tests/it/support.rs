@@ -1,6 +1,8 @@
 //! Short names for what every test does, a clock that is set by hand, and an engine that fails on command.
 
 // Named, because another test binary takes this file by its path.
+#[path = "support/load.rs"]
+pub(crate) mod load;
 #[path = "support/way.rs"]
 mod way;
 

@@ -90,15 +90,29 @@ async fn stores_are_found_under_whatever_prefix_and_say_what_became_of_them() {
     let departure = Departure::begin("elsewhere".to_owned());
     stores[1].seal(departure.clone()).await.unwrap();
     conclude(&engines[1], departure.token).unwrap();
+    let damaged = place();
+    damage(&tikv::open(&damaged).unwrap()).await;
 
     let found = tikv::survey(&at("")).unwrap().stores;
     let of = |place: &Place| found.iter().find(|found| found.prefix == place.prefix).unwrap();
     assert_eq!(of(&used).revision, Some(2));
     assert_eq!(of(&used).departure, None);
     assert_eq!(of(&left).departure, Some(Departure { is_over: true, ..departure }));
+    assert_eq!(of(&damaged).revision, None);
+    assert!(of(&damaged).unreadable.as_ref().unwrap().contains("m/tip is damaged"));
     for store in stores {
         store.close().await;
     }
+}
+
+/// Begins a store and spoils what it says of itself.
+async fn damage(engine: &Engine) {
+    join(engine, options()).await.close().await;
+    let key = Bytes::from_static(b"m/tip");
+    let expected = engine.snapshot().get(&key).unwrap();
+    let mut batch = Batch::default();
+    batch.put(key.clone(), "no tip");
+    assert_eq!(engine.write_if(&Condition { key, expected }, batch).unwrap(), Written::Done);
 }
 
 #[test]

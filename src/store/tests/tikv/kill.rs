@@ -1,13 +1,16 @@
-//! Servers in processes of their own that are killed while they write: everything acknowledged is there, nothing repeats.
+//! Servers in processes of their own that are killed while they write: everything that they said and showed is true of what
+//! is there in the end.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use store::*;
+use testing::history::{Log, Recorder, Requires, Said, Stream, Transcript};
 
 use crate::place::{at, place};
+use crate::support::load::{self, Load};
 use crate::support::*;
 
 const PREFIX: &str = "COXSWAIN_STORE_KILL_PREFIX";
@@ -18,13 +21,19 @@ const TELL: &str = "COXSWAIN_STORE_KILL_TELL";
 
 /// Between two writes of one writer: whoever joins reads all that was ever written, and in many rounds that gets much.
 const PAUSE: Duration = Duration::from_millis(30);
+/// After which another one writes when the owner was killed.
+const TAKEN_OVER: Duration = Duration::from_secs(3);
+/// How many times as long a promise may take on a machine that does much else.
+pub(crate) const SLOWNESS: u32 = 5;
+/// How long a server may say nothing before the test fails.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Nothing is forgotten, however long a slow machine takes.
 fn remembering() -> Options {
-    Options { horizon: Duration::from_secs(24 * 60 * 60), ..options() }
+    Options { horizon: Duration::from_secs(24 * 60 * 60), ..Options::default() }
 }
 
-/// Run by the test below in a process of its own; without the variable it does nothing.
+/// Run by the tests below in a process of its own; without the variable it does nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_writes_until_it_is_killed() {
     let Ok(prefix) = std::env::var(PREFIX) else { return };
@@ -35,101 +44,40 @@ async fn child_that_writes_until_it_is_killed() {
     if std::env::var_os(TELL).is_some() {
         return tell(&store).await;
     }
-    let writers = (0..8).map(|writer| {
-        let store = store.clone();
-        tokio::spawn(async move {
-            for step in 0_u64.. {
-                let name = format!("p{}w{writer}-{}", std::process::id(), step % 20);
-                let write = Write::Put(value(&step.to_string()));
-                // Unknown and unavailable are what happens to the others when the owner dies.
-                if let Ok(committed) = store.commit(key(&name), Precondition::Any, write).await {
-                    // One write of a short line reaches the pipe whole, or not at all.
-                    let place = if store.orders_writes() { "owner" } else { "follower" };
-                    println!("ack {name} {step} {} {place}", committed.entry.revision);
-                }
-                tokio::time::sleep(PAUSE).await;
-            }
-        })
-    });
-    for writer in writers.collect::<Vec<_>>() {
-        writer.await.unwrap();
-    }
+    Load::told().run(store).await;
 }
 
-/// Takes events up to a revision; where TiKV took too long to tell of them, the watch is resumed.
-async fn take_all(store: &Store, watch: &mut Watch, tip: Revision) -> Vec<Arc<Event>> {
-    let mut taken = Vec::new();
-    while watch.position() < tip {
-        match watch.next().await {
-            Ok(Item::Events(events)) => taken.extend(events),
-            Ok(Item::Progress(_)) => {}
-            Err(WatchError::Engine(cause)) => {
-                println!("the watch is resumed at {}: {cause}", watch.position());
-                *watch = store.watch(all(), watch.position()).unwrap();
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-    taken
-}
-
-/// Prints every event that there ever was.
+/// Prints everything that ever happened.
 async fn tell(store: &Store) {
-    let tip = until_done(store).await;
-    let mut watch = store.watch(all(), 1).unwrap();
-    for event in take_all(store, &mut watch, tip).await {
-        let text = String::from_utf8_lossy(&event.entry.bytes).into_owned();
-        println!("event {} {} {text}", event.entry.revision, event.entry.key.name());
+    let recorder = Recorder::new(1, 1);
+    let tip = until_done(store, &recorder).await;
+    recorder.calls().iter().for_each(|call| println!("{}", Transcript::call(call)));
+    for event in load::take_until(store, 1, tip).await {
+        println!("{}", Transcript::change(&load::change(&event)));
     }
     println!("told");
 }
 
-/// What the store held in the end, as another process told it.
-pub(crate) struct History(Vec<(String, String)>);
-
-/// Lets a process tell what the store holds: every revision once, in order.
-pub(crate) fn history(mut command: Command, prefix: &str) -> History {
+/// Lets a process tell what the store holds, which is the log from the first revision on; and what it did for that.
+pub(crate) fn history(mut command: Command, prefix: &str) -> (Log, Transcript) {
     command.env(TELL, "yes");
     let mut server = start_as(command, prefix);
-    let mut told = Vec::new();
-    for line in server.lines.iter().take_while(|line| line != "told") {
-        let Some(event) = line.strip_prefix("event ") else { continue };
-        let [revision, name, text] = event.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        assert_eq!(revision, (told.len() + 2).to_string(), "every revision once, in order");
-        told.push((name.to_owned(), text.to_owned()));
+    while let Ok(line) = server.lines.recv() {
+        server.take(&line);
     }
     server.process.wait().unwrap();
-    History(told)
-}
-
-impl History {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether the line acknowledges a write; that is in the history then, exactly as it was written.
-    pub(crate) fn has(&self, line: &str) -> bool {
-        let Some((name, step, revision)) = acknowledged(line) else { return false };
-        let Some((key, text)) = self.0.get(usize::try_from(revision).unwrap().wrapping_sub(2)) else {
-            panic!("{line} was acknowledged and is not in the history");
-        };
-        let is_cut = key != name;
-        assert!(is_cut || text.as_bytes() == &bytes(step, revision)[..], "{line} is {text}");
-        !is_cut
-    }
-}
-
-/// The name, the step and the revision of a line that acknowledges a write.
-fn acknowledged(line: &str) -> Option<(&str, &str, Revision)> {
-    let (_, line) = line.split_once("ack ")?;
-    let [name, step, revision, _] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
-    Some((name, step, revision.parse().ok()?))
+    let mut log = Log::new(1);
+    server.said.changes.drain(..).for_each(|change| log.push(change));
+    (log, server.said)
 }
 
 pub(crate) struct Server {
     process: Child,
     /// What it prints, as soon as it does.
     lines: Receiver<String>,
+    said: Transcript,
+    /// Whether it ordered what it last wrote.
+    is_owner: bool,
 }
 
 fn start(prefix: &str) -> Server {
@@ -137,6 +85,9 @@ fn start(prefix: &str) -> Server {
 }
 
 pub(crate) fn start_as(mut command: Command, prefix: &str) -> Server {
+    static PROCESSES: AtomicUsize = AtomicUsize::new(0);
+    let load = Load::of(PROCESSES.fetch_add(1, Ordering::Relaxed), 8);
+    Load { pause: PAUSE, ..load }.tell(&mut command);
     let mut process = command
         .args(["--exact", "kill::child_that_writes_until_it_is_killed", "--nocapture"])
         .env(PREFIX, prefix)
@@ -148,22 +99,39 @@ pub(crate) fn start_as(mut command: Command, prefix: &str) -> Server {
     std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| print.send(line)));
     let has_joined = lines.iter().any(|line| line.contains("joined"));
     assert!(has_joined, "it does not open: {:#?}", inspect(&tikv::open(&at(prefix)).unwrap()));
-    Server { process, lines }
+    Server { process, lines, said: Transcript::default(), is_owner: false }
 }
 
 impl Server {
-    /// Reads what there is and so many acknowledgements more; whether the last one says that this server is the owner.
-    pub(crate) fn read(&mut self, count: usize, into: &mut Vec<String>) -> bool {
-        into.extend(self.lines.try_iter());
-        into.extend(self.lines.iter().take(count));
-        into.last().is_some_and(|line| line.ends_with("owner"))
+    /// Takes a line; whether it acknowledges a write.
+    fn take(&mut self, line: &str) -> bool {
+        self.said.take(line);
+        let place = line.strip_prefix("ack ");
+        self.is_owner = place.map_or(self.is_owner, |place| place == "owner");
+        place.is_some()
     }
 
-    /// Kills it and reads what it had said; the last line may be cut.
-    pub(crate) fn kill(mut self, into: &mut Vec<String>) {
+    /// Reads what there is and so many acknowledgements more; whether the last one says that this server is the owner.
+    pub(crate) fn read(&mut self, count: usize) -> bool {
+        while let Ok(line) = self.lines.try_recv() {
+            self.take(&line);
+        }
+        let mut acknowledged = 0;
+        while acknowledged < count {
+            let line = self.lines.recv_timeout(PATIENCE).expect("it goes on");
+            acknowledged += usize::from(self.take(&line));
+        }
+        self.is_owner
+    }
+
+    /// Kills it; gives everything it had said. The last line may be cut.
+    pub(crate) fn kill(mut self) -> Transcript {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        into.extend(self.lines.iter());
+        while let Ok(line) = self.lines.recv() {
+            self.take(&line);
+        }
+        self.said
     }
 }
 
@@ -173,68 +141,56 @@ async fn nothing_acknowledged_is_lost_when_owners_are_killed() {
     let place = place();
     let mut servers = vec![start(&place.prefix), start(&place.prefix)];
     let engine = tikv::open(&place).unwrap();
-    let (mut acknowledged, mut seen) = (Vec::new(), Vec::new());
-    let mut position = 1;
+    // What the witnesses do; theirs is one watch, which each resumes where the last one ended.
+    let (recorder, mut seen, mut transcripts) = (Recorder::new(1, 1), Stream::new(1), Vec::new());
     for round in 0..rounds {
         // Its place in the cluster is new each time, so the owner is one of the others.
         let witness = join(&engine, remembering()).await;
-        let mut watch = witness.watch(all(), position).unwrap();
-        let owner = owner(&mut servers, &mut acknowledged);
-        servers.remove(owner).kill(&mut acknowledged);
+        let owner = owner(&mut servers);
+        transcripts.push(servers.remove(owner).kill());
         let killed = Instant::now();
-        let revision = until_done(&witness).await;
+        let revision = until_done(&witness, &recorder).await;
         println!("round {round}: a write was done {:?} after the kill", killed.elapsed());
-        seen.extend(take_all(&witness, &mut watch, revision).await);
-        position = watch.position();
-        drop(watch);
+        assert!(killed.elapsed() < SLOWNESS * TAKEN_OVER, "{:?} went by without a write", killed.elapsed());
+        let events = load::take_until(&witness, seen.position(), revision).await;
+        seen.told.extend(events.iter().map(|event| load::told(event)));
         witness.close().await;
         servers.push(start(&place.prefix));
     }
-    servers.into_iter().for_each(|server| server.kill(&mut acknowledged));
+    transcripts.extend(servers.into_iter().map(Server::kill));
+    let acknowledged = transcripts.iter().map(Transcript::acknowledged).sum::<usize>();
+    assert!(acknowledged > 60 * rounds, "only {acknowledged} acknowledged writes were seen");
     let witness = join(&engine, remembering()).await;
-    let tip = until_done(&witness).await;
-    let mut watch = witness.watch(all(), position).unwrap();
-    seen.extend(take_all(&witness, &mut watch, tip).await);
-    let revisions: Vec<_> = seen.iter().map(|event| event.entry.revision).collect();
-    assert_eq!(revisions, (2..=tip).collect::<Vec<_>>(), "every revision once, in order");
-    let checked = acknowledged.iter().filter(|line| check(line, &seen)).count();
-    assert!(checked > 100 * rounds, "only {checked} acknowledged writes were seen");
+    until_done(&witness, &recorder).await;
+    transcripts.push(Transcript { calls: recorder.calls(), streams: vec![seen], changes: Vec::new() });
+    let log = load::log_of(&witness).await;
+    load::judge(&log, 1, &transcripts);
+    println!("{acknowledged} acknowledged writes are among {}", log.tip() - 1);
     assert_eq!(inspect(&engine).unwrap().problems, Vec::<String>::new());
 }
 
 /// Reads what the servers acknowledge until one of them says that it is the owner.
-pub(crate) fn owner(servers: &mut [Server], acknowledged: &mut Vec<String>) -> usize {
+pub(crate) fn owner(servers: &mut [Server]) -> usize {
     loop {
-        let owners: Vec<bool> = servers.iter_mut().map(|server| server.read(200, acknowledged)).collect();
+        let owners: Vec<bool> = servers.iter_mut().map(|server| server.read(60)).collect();
         if let Some(owner) = owners.iter().position(|is_owner| *is_owner) {
             return owner;
         }
     }
 }
 
-async fn until_done(store: &Store) -> Revision {
+async fn until_done(store: &Store, recorder: &Recorder) -> Revision {
     let write = async {
         loop {
-            let written = store.commit(key("witness"), Precondition::Any, Write::Put(value("x"))).await;
-            match written {
-                Ok(committed) => return committed.entry.revision,
-                Err(CommitError::Unknown(_) | CommitError::Unavailable(_)) => {}
-                Err(error) => panic!("{error}"),
+            let call = recorder.ask("witness", Requires::Nothing, false);
+            let order = Write::Put(load::content(call.write, 1));
+            let outcome = store.commit(key("witness"), Precondition::Any, order).await;
+            match recorder.answer(call, load::said(&outcome)).said {
+                Said::Done(revision) => return revision,
+                Said::Unknown | Said::NotDone => {}
+                said => panic!("{said:?}"),
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(120), write).await.unwrap()
-}
-
-/// Whether the line acknowledges a write; that is in the history then, exactly as it was written.
-fn check(line: &str, history: &[Arc<Event>]) -> bool {
-    let Some((name, step, revision)) = acknowledged(line) else { return false };
-    let Some(event) = history.get(usize::try_from(revision).unwrap().wrapping_sub(2)) else {
-        panic!("{line} was acknowledged and is not in the history");
-    };
-    let is_cut = event.entry.key != key(name);
-    if !is_cut {
-        assert_eq!(event.entry.bytes, bytes(step, revision));
-    }
-    !is_cut
+    tokio::time::timeout(PATIENCE, write).await.unwrap()
 }

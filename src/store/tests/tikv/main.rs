@@ -14,6 +14,7 @@ mod engine;
 mod kill;
 mod partition;
 mod place;
+mod removal;
 #[path = "../it/support.rs"]
 #[allow(dead_code, unused_imports)] // Other engines' tests use the rest.
 mod support;

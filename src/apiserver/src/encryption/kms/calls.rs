@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 
 use super::envelope::Envelope;
+use crate::encryption::metrics;
 
 /// A plugin's socket. The connection is made when it is needed, and made anew when it broke.
 pub(super) struct Calls {
+    /// Of the plugin, for metrics.
+    name: String,
     channel: Channel,
     timeout: Duration,
 }
@@ -71,6 +74,23 @@ pub(super) struct EncryptResponse {
     pub(super) annotations: BTreeMap<String, Vec<u8>>,
 }
 
+/// Why a call gave nothing; in gRPC's words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{text}")]
+pub(super) struct CallError {
+    text: String,
+    /// The plugin was not reached or did not answer in time: another call now would fare no better.
+    pub(super) is_silence: bool,
+}
+
+impl CallError {
+    fn of(status: &Status) -> Self {
+        let (code, text) = (status.code(), status.message());
+        let is_silence = matches!(code, Code::Unavailable | Code::DeadlineExceeded);
+        Self { text: format!("rpc error: code = {} desc = {text}", name(code)), is_silence }
+    }
+}
+
 /// The longest id of a key, in bytes.
 const MAX_KEY_ID: usize = 1024;
 
@@ -100,7 +120,7 @@ pub(super) fn check_key_id(id: &str) -> Result<(), String> {
 
 impl Calls {
     /// `endpoint` is `unix:///path`, or `unix:@name` for an abstract socket.
-    pub(super) fn new(endpoint: &str, timeout: Duration) -> Result<Self, String> {
+    pub(super) fn new(name: &str, endpoint: &str, timeout: Duration) -> Result<Self, String> {
         let path = endpoint.strip_prefix("unix:").ok_or("only unix sockets are supported")?;
         let path = path.strip_prefix("//").unwrap_or(path);
         // The abstract name space is the kernel's; its names begin with NUL.
@@ -115,18 +135,18 @@ impl Calls {
         });
         // The address is required by the type and ignored by the connector.
         let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
-        Ok(Self { channel, timeout })
+        Ok(Self { name: name.to_owned(), channel, timeout })
     }
 
-    pub(super) async fn status(&self) -> Result<StatusResponse, String> {
+    pub(super) async fn status(&self) -> Result<StatusResponse, CallError> {
         self.call("Status", StatusRequest {}).await
     }
 
-    pub(super) async fn encrypt(&self, plaintext: &[u8]) -> Result<EncryptResponse, String> {
+    pub(super) async fn encrypt(&self, plaintext: &[u8]) -> Result<EncryptResponse, CallError> {
         self.call("Encrypt", EncryptRequest { plaintext: plaintext.to_vec(), uid: uid() }).await
     }
 
-    pub(super) async fn decrypt(&self, envelope: &Envelope) -> Result<Vec<u8>, String> {
+    pub(super) async fn decrypt(&self, envelope: &Envelope) -> Result<Vec<u8>, CallError> {
         let request = DecryptRequest {
             ciphertext: envelope.encrypted_source.clone(),
             uid: uid(),
@@ -137,25 +157,34 @@ impl Calls {
         Ok(response.plaintext)
     }
 
-    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, String>
+    async fn call<Q, A>(&self, method: &'static str, request: Q) -> Result<A, CallError>
     where
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
         let path = format!("/v2.KeyManagementService/{method}");
-        let path = PathAndQuery::try_from(path).map_err(|error| error.to_string())?;
+        let path = PathAndQuery::try_from(path).expect("a name of ours is a path");
         let mut client = tonic::client::Grpc::new(self.channel.clone());
         let call = async {
             client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
             client.unary(Request::new(request), path, ProstCodec::<Q, A>::default()).await
         };
-        match tokio::time::timeout(self.timeout, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => {
-                Err(format!("rpc error: code = {:?} desc = {}", status.code(), status.message()))
-            }
-            Err(_) => Err("rpc error: code = DeadlineExceeded desc = context deadline exceeded".to_owned()),
-        }
+        let began = Instant::now();
+        let answer = tokio::time::timeout(self.timeout, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("context deadline exceeded")));
+        let code = answer.as_ref().err().map_or("OK".to_owned(), |status| name(status.code()));
+        metrics::called(&self.name, &format!("/v2.KeyManagementService/{method}"), &code, began.elapsed());
+        answer.map(tonic::Response::into_inner).map_err(|status| CallError::of(&status))
+    }
+}
+
+/// A code as Go's gRPC names it, which stands in errors and metrics.
+fn name(code: Code) -> String {
+    match code {
+        Code::Ok => "OK".to_owned(),
+        Code::Cancelled => "Canceled".to_owned(),
+        // The others have the same names here.
+        code => format!("{code:?}"),
     }
 }
 
@@ -163,4 +192,17 @@ impl Calls {
 fn uid() -> String {
     let random: [u8; 16] = rand::random();
     random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_the_names_of_upstreams_language() {
+        let named = [Code::Ok, Code::Cancelled, Code::DeadlineExceeded].map(name);
+        assert_eq!(named, ["OK", "Canceled", "DeadlineExceeded"]);
+        let error = CallError::of(&Status::cancelled("gone"));
+        assert_eq!(error.to_string(), "rpc error: code = Canceled desc = gone");
+    }
 }

@@ -34,7 +34,7 @@ impl Sink {
         Ok(Self { file, temporary, target: target.to_owned() })
     }
 
-    pub(super) fn commit(self) -> io::Result<()> {
+    pub(super) fn commit(&self) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::hard_link(&self.temporary, &self.target)?;
         let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty());

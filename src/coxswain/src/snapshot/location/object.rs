@@ -1,26 +1,22 @@
-//! Snapshots as objects of an S3-compatible store: parts are sent while the snapshot is made, and become an object at the
-//! end only.
+//! Snapshots as objects of an S3-compatible store: found, read, removed; they are written by [`super::upload`].
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::client::ClientConfigKey;
 use object_store::path::Path;
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use store::snapshot::Header;
 use tokio::runtime::Handle;
 
+use super::upload::Sink;
 use super::{Found, is_named_so};
-
-/// What is sent at once: S3 takes 10,000 parts, so a snapshot may have 80 GB.
-const PART: usize = 8 << 20;
-/// Parts under way; with the one that is being filled, all that is held in memory.
-const PARTS: usize = 2;
 
 /// A key of a bucket, or what keys begin with.
 #[derive(Clone)]
@@ -36,12 +32,20 @@ impl Bucket {
         let (bucket, key) = text.split_once('/').unwrap_or((text, ""));
         ensure!(!bucket.is_empty(), "it names no bucket");
         let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
-        for (name, value) in settings.filter(|(name, _)| name.starts_with("AWS_")) {
+        let (mut is_plain, mut may_be_plain) = (false, false);
+        // An empty variable is none, as for other tools.
+        for (name, value) in settings.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty()) {
             // What it does not know is for other tools.
             if let Ok(name) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+                is_plain |= name == AmazonS3ConfigKey::Endpoint && value.starts_with("http://");
+                may_be_plain |= name == AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp);
                 builder = builder.with_config(name, value);
             }
         }
+        ensure!(
+            may_be_plain || !is_plain,
+            "its endpoint is http://, without TLS: set AWS_ALLOW_HTTP=true if that is meant"
+        );
         let store: Arc<dyn ObjectStore> = Arc::new(builder.build()?);
         Ok(Self { store, bucket: bucket.to_owned(), key: key.to_owned() })
     }
@@ -61,15 +65,7 @@ impl Bucket {
     }
 
     pub(super) async fn create(&self) -> anyhow::Result<Sink> {
-        let path = self.path()?;
-        match self.store.head(&path).await {
-            Ok(_) => bail!("it exists already: give another name, or remove it first"),
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let upload = self.store.put_multipart(&path).await?;
-        let upload = WriteMultipart::new_with_chunk_size(upload, PART);
-        Ok(Sink { handle: Handle::current(), upload: Some(upload) })
+        Ok(Sink::create(self.store.clone(), self.path()?).await?)
     }
 
     pub(super) async fn open(&self) -> anyhow::Result<Box<dyn Read + Send>> {
@@ -116,50 +112,6 @@ impl Bucket {
 impl fmt::Display for Bucket {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.bucket, self.key)
-    }
-}
-
-/// An upload, driven from a thread that may block.
-pub(crate) struct Sink {
-    handle: Handle,
-    /// Until it is committed.
-    upload: Option<WriteMultipart>,
-}
-
-impl Sink {
-    pub(super) fn commit(mut self) -> io::Result<()> {
-        let upload = self.upload.take().expect("it is taken here only");
-        self.handle.block_on(upload.finish()).map(drop).map_err(io::Error::other)
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let upload = self.upload.as_mut().expect("it is taken by commit only");
-        self.handle.block_on(upload.wait_for_capacity(PARTS)).map_err(io::Error::other)?;
-        // It waits for room while it is polled only.
-        let _entered = self.handle.enter();
-        upload.write(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Sink {
-    /// Without this the store keeps, and charges for, the parts.
-    fn drop(&mut self) {
-        let Some(upload) = self.upload.take() else { return };
-        let handle = self.handle.clone();
-        // A thread of its own may wait for the network, whoever drops this.
-        let aborted = std::thread::spawn(move || handle.block_on(upload.abort())).join();
-        if !matches!(aborted, Ok(Ok(()))) {
-            tracing::warn!(
-                "cannot take back an upload that was not finished: remove its parts, or let them expire"
-            );
-        }
     }
 }
 

@@ -17,9 +17,14 @@ use store::snapshot::{Sharing, Transfer};
 use store::{Departure, Engine, Revision, Settled, Store, fjall};
 use tokio_util::sync::CancellationToken;
 
+pub(super) mod gone;
+
 use super::place::{self, TikvPlace};
 use super::word::{self, Intent, State};
 
+/// The way on that a person has to choose.
+const IF_GONE: &str =
+    "if that TiKV is gone for good, `coxswain store move --to embedded --tikv-is-gone` goes on with the copy";
 /// Where the copy grows.
 const INCOMING: &str = "store.incoming";
 /// Where the server looks for it.
@@ -130,12 +135,14 @@ async fn has_gone(data: &Path, intent: &Intent, open: Open) -> anyhow::Result<bo
     let from = &intent.from;
     let reopened = blocking(intent, open, |engine, token| Ok(store::reopen(engine, Some(token))?)).await;
     let reopened = reopened.with_context(|| {
-        format!("a move from {from} was broken off, and whether it had succeeded is known there only")
+        format!(
+            "a move from {from} was broken off, and whether it had succeeded is known there only; {IF_GONE}"
+        )
     })?;
     // Somebody removed it since, and the copy may be all that there is.
     ensure!(
         reopened != Settled::Empty,
-        "there is nothing any more under {from}, which a move was to take here"
+        "there is nothing any more under {from}, which a move was to take here; {IF_GONE}"
     );
     if !matches!(reopened, Settled::Over(_)) {
         tracing::info!(%from, "a move that was broken off was taken back; the state is where it was");

@@ -1,6 +1,7 @@
 //! Where a cluster's state is, given what a server was told and what a move has left in its data directory; and room for a
 //! state that comes.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,18 @@ impl TikvPlace {
 
     /// Whether both name the same state.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        self.prefix == other.prefix
+        self.is_at(&other.place())
+    }
+
+    /// Whether it is there: under the prefix, in a TiKV of which one PD at least has the same address. Another TiKV may have
+    /// a state under the same prefix.
+    fn is_at(&self, place: &Place) -> bool {
+        let address = |endpoint: &str| {
+            let endpoint = endpoint.trim_start_matches("http://").trim_start_matches("https://");
+            endpoint.to_ascii_lowercase()
+        };
+        let own: BTreeSet<_> = self.endpoints.iter().map(|endpoint| address(endpoint)).collect();
+        self.prefix == place.prefix && place.endpoints.iter().any(|endpoint| own.contains(&address(endpoint)))
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -107,7 +119,11 @@ pub(crate) fn follow(data: &Path, told: StorePlace) -> anyhow::Result<StorePlace
             Ok(StorePlace::Tikv { place: tikv.place(), peer_port: tikv.peer_port })
         }
         (State::Tikv(tikv), _) => {
-            bail!("the state was moved to {tikv}, and the flags name another: make them say the same")
+            bail!(
+                "the state was moved to {tikv} whose PDs were {}, and the flags name another: make them say the same; if its \
+                 PDs have new addresses, name one of those beside them",
+                tikv.endpoints.join(", ")
+            )
         }
         (State::Embedded(_), StorePlace::Embedded) => arrived(data),
         (State::Embedded(Intent { from, .. }), _) if is_of_before => {
@@ -140,7 +156,7 @@ pub(crate) fn was_moved(data: &Path) -> bool {
 }
 
 fn is_there(tikv: &TikvPlace, told: &StorePlace) -> bool {
-    matches!(told, StorePlace::Tikv { place, .. } if place.prefix == tikv.prefix)
+    matches!(told, StorePlace::Tikv { place, .. } if tikv.is_at(place))
 }
 
 /// The store that was left behind goes out of the way of one that may come back.
@@ -167,7 +183,12 @@ mod tests {
     }
 
     fn told(prefix: &str) -> StorePlace {
-        StorePlace::Tikv { place: tikv(prefix).place(), peer_port: 7 }
+        told_at("a:1", prefix)
+    }
+
+    fn told_at(endpoint: &str, prefix: &str) -> StorePlace {
+        let endpoints = vec!["new:1".to_owned(), endpoint.to_owned()];
+        StorePlace::Tikv { place: Place { endpoints, ..tikv(prefix).place() }, peer_port: 7 }
     }
 
     #[test]
@@ -185,6 +206,8 @@ mod tests {
         assert!(data.join("store.moved-1/acknowledged").exists() && !data.join("store").exists());
         assert!(follow(told("m/")).unwrap().contains("peer_port: 7"), "flags win where they say the same");
         assert!(follow(told("other/")).unwrap_err().contains("the flags name another"));
+        let elsewhere = follow(told_at("b:1", "m/")).unwrap_err();
+        assert!(elsewhere.contains("whose PDs were a:1"), "the same prefix in another TiKV: {elsewhere}");
         let intent = Intent { from: tikv("m/"), token: "00".repeat(16) };
         word::leave(data, &State::Embedded(intent)).unwrap();
         assert!(follow(embedded()).unwrap_err().contains("it is not there"));

@@ -2,6 +2,7 @@
 
 use super::{EPOCHS, Member, Role};
 use crate::EngineError;
+use crate::cluster::fall::Fall;
 use crate::cluster::ledger::{self, Ledger, Owner, Standing, Tip};
 use crate::cluster::tail;
 use crate::cluster::watchdog::Step;
@@ -11,7 +12,7 @@ use crate::recovery::{encode_number, number};
 
 impl Member {
     /// Does what is due; a failure of the engine is for the next look.
-    pub(super) fn follow(&mut self, news: bool) {
+    pub(super) fn follow(&mut self) {
         let done = match self.watchdog.next(self.now()) {
             Step::Stand => self.take_over(),
             // What it has seen may be reason enough.
@@ -19,7 +20,8 @@ impl Member {
                 Step::Stand => self.take_over(),
                 Step::Look | Step::Wait => Ok(()),
             }),
-            Step::Wait if news => self.look(),
+            // Also what an earlier look could not read: an owner that is there does not tell of it again.
+            Step::Wait if self.news => self.look(),
             Step::Wait => Ok(()),
         };
         if let Err(error) = done {
@@ -30,19 +32,35 @@ impl Member {
     /// Reads what there is to know and publishes what there is to publish.
     pub(super) fn look(&mut self) -> Result<(), EngineError> {
         let snapshot = self.shared.engine.snapshot();
-        let ledger = ledger::read(&*snapshot)?;
+        let Some(ledger) = ledger::find(&*snapshot)? else {
+            self.fall(Fall::Removed);
+            return Ok(());
+        };
         let horizon = number(&*snapshot, record::HORIZON_KEY)?.unwrap_or_default();
         if horizon > self.shared.tip() {
             // What its watchers have missed cannot be had any more, and the current map has to be read anew.
-            self.shared.poison("this server fell behind what the cluster remembers; start it anew");
+            self.fall(Fall::Behind);
             return Ok(());
         }
+        if ledger.tip.revision < self.shared.tip() {
+            self.fall(Fall::Replaced);
+            return Ok(());
+        }
+        self.shared.raise_horizon(horizon);
         if let Some(time_ms) = tail::publish_to(&self.shared, &*snapshot, ledger.tip.revision)? {
             self.time_ms = self.time_ms.max(time_ms);
         }
+        self.news = false;
         self.watchdog.saw(ledger.tip, self.now());
         self.recognise(ledger);
         Ok(())
+    }
+
+    /// Follows no longer. Whoever watches here would wait for ever, and learns elsewhere what happens.
+    fn fall(&self, why: Fall) {
+        self.shared.poison(&why.to_string());
+        self.shared.close();
+        self.role.send_replace(Role::Fallen(why));
     }
 
     pub(super) fn recognise(&mut self, Ledger { tip, owner, departure }: Ledger) {

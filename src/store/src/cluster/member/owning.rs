@@ -2,6 +2,7 @@
 //! batch that was not answered, shows that it is there, and stops when it is not the owner any more.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::{DOUBT, Member, PAUSE, Role};
 use crate::cluster::ledger::{self, Ledger, Standing, Tip};
@@ -65,7 +66,8 @@ impl Member {
     /// Makes a batch durable, or finds out that it is not.
     pub(super) fn write(&mut self, mut batch: Batch, last: Revision) -> Result<(), CommitError> {
         let Some(tip) = self.tenure else { return Err(deposed()) };
-        let after = tip.after(last);
+        let (after, until) = (tip.after(last), self.now() + DOUBT);
+        let pending = Pending { epoch: tip.epoch, last, may_come: true };
         batch.put(ledger::TIP_KEY, after.encode());
         let measured = self.shared.metrics.commits.start_timer();
         let written = self.shared.engine.write_if(&tip.condition(), batch);
@@ -75,9 +77,12 @@ impl Member {
                 self.wrote(after);
                 Ok(())
             }
-            // Nothing of it was or will be written, so it can be tried again: here, if this still is the owner.
-            Ok(Written::Refused) => Err(self.confirm().err().unwrap_or_else(deposed)),
-            Err(error) => self.settle(Pending { epoch: tip.epoch, last }, &error),
+            // By what another server wrote; or by itself, if it was sent twice.
+            Ok(Written::Refused) => {
+                let cause = EngineError::new("it was refused, as where another server takes over");
+                self.settle(Pending { may_come: false, ..pending }, until, &cause)
+            }
+            Err(error) => self.settle(pending, until, &error),
         }
     }
 
@@ -87,12 +92,15 @@ impl Member {
     }
 
     /// Finds out what became of a batch; the server owns what it owned before only if that is known in the end.
-    pub(super) fn settle(&mut self, pending: Pending, cause: &EngineError) -> Result<(), CommitError> {
+    pub(super) fn settle(
+        &mut self,
+        mut pending: Pending,
+        until: Duration,
+        cause: &EngineError,
+    ) -> Result<(), CommitError> {
         tracing::warn!(%cause, last = pending.last, "the outcome of a batch is unknown");
-        let until = self.now() + DOUBT;
-        let mut fenced = false;
-        while self.now() < until && !self.stopping.load(Ordering::Relaxed) {
-            match self.inquire(pending, &mut fenced) {
+        while self.tenure.is_some() && self.now() < until && !self.stopping.load(Ordering::Relaxed) {
+            match self.inquire(&mut pending) {
                 Ok(Verdict::Done) => return Ok(()),
                 // Whoever asked may ask again; when that is of no use either, this says why.
                 Ok(Verdict::Void) => return Err(CommitError::Unavailable(cause.to_string())),
@@ -108,7 +116,7 @@ impl Member {
     }
 
     /// Looks for the batch, and rewrites the tip where that alone can tell.
-    pub(super) fn inquire(&mut self, pending: Pending, fenced: &mut bool) -> Result<Verdict, EngineError> {
+    pub(super) fn inquire(&mut self, pending: &mut Pending) -> Result<Verdict, EngineError> {
         let snapshot = self.shared.engine.snapshot();
         let Ledger { tip: seen, owner, .. } = ledger::read(&*snapshot)?;
         if seen.epoch == pending.epoch && owner.is_some_and(|owner| owner.secret != self.identity.secret) {
@@ -116,15 +124,17 @@ impl Member {
             self.step_down("another server has begun the same epoch");
             return Err(EngineError::new("another server has begun the same epoch"));
         }
-        let next = match seen.epoch {
-            epoch if epoch == pending.epoch => None,
-            _ => Some(ledger::beginning(&*snapshot, pending.epoch + 1)?),
+        let next = match (seen.epoch == pending.epoch, seen.standing) {
+            (true, Standing::Held) => None,
+            // Nobody writes in it any more.
+            (true, Standing::Released | Standing::Sealed) => Some(seen.revision),
+            (false, _) => Some(ledger::beginning(&*snapshot, pending.epoch + 1)?),
         };
-        let verdict = verdict(pending, &seen, next, *fenced);
+        let verdict = verdict(*pending, &seen, next);
         if verdict == Verdict::Open {
             let mut fence = Batch::default();
             fence.put(ledger::TIP_KEY, seen.beaten().encode());
-            *fenced = self.shared.engine.write_if(&seen.condition(), fence)? == Written::Done;
+            pending.may_come = self.shared.engine.write_if(&seen.condition(), fence)? != Written::Done;
         } else if next.is_none() {
             self.wrote(seen);
         }
@@ -137,9 +147,12 @@ impl Member {
     /// Makes sure that this server still is the owner. Within its epoch the tip may have been beaten by a beat of its
     /// own that came late.
     pub(super) fn confirm(&mut self) -> Result<(), CommitError> {
-        let seen = ledger::read(&*self.shared.engine.snapshot());
-        let seen = seen.map_err(|error| CommitError::Unavailable(error.to_string()))?.tip;
-        if self.tenure.is_some_and(|tip| (tip.epoch, tip.revision) == (seen.epoch, seen.revision)) {
+        let found = ledger::find(&*self.shared.engine.snapshot());
+        let found = found.map_err(|error| CommitError::Unavailable(error.to_string()))?;
+        let seen = found.map(|ledger| ledger.tip);
+        if let (Some(tip), Some(seen)) = (self.tenure, seen)
+            && seen == (Tip { beat: seen.beat, ..tip })
+        {
             self.tenure = Some(seen);
             return Ok(());
         }
@@ -153,6 +166,7 @@ impl Member {
             return;
         }
         let Some(tip) = self.tenure else { return };
+        let until = self.now() + DOUBT;
         let mut batch = Batch::default();
         batch.put(ledger::TIP_KEY, tip.beaten().encode());
         match self.shared.engine.write_if(&tip.condition(), batch) {
@@ -160,8 +174,8 @@ impl Member {
             Ok(Written::Refused) => drop(self.confirm()),
             // The next condition has to name the tip as it is, so it is looked for as a batch is.
             Err(error) => {
-                let pending = Pending { epoch: tip.epoch, last: tip.revision };
-                drop(self.settle(pending, &error));
+                let pending = Pending { epoch: tip.epoch, last: tip.revision, may_come: true };
+                drop(self.settle(pending, until, &error));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! What a member does when the state leaves the engine: as the owner it writes that nobody is, and stands back.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Member, PAUSE, Role};
@@ -21,7 +22,8 @@ impl Member {
                 Ok(false) => EngineError::new("another server takes over again and again"),
                 Err(error) => error,
             };
-            if self.now() >= until || self.sealed_by_another(departure) {
+            let is_ending = self.stopping.load(Ordering::Relaxed);
+            if self.now() >= until || is_ending || self.sealed_by_another(departure) {
                 return Err(failure);
             }
             self.pace.pause(PAUSE / 4);

@@ -1,81 +1,76 @@
-//! What the simulation of several servers holds against what was said and shown: the log, which is what the engine has.
+//! What the simulation of several servers holds against what was said and shown: the log, which is what the engine has had.
 
-use rand::Rng;
-use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use testing::history::{Change, Log};
 
-use super::{Server, World, everything, identity_of, key};
+use super::{World, everything};
 use crate::cluster::ledger;
+use crate::engine::Snapshot;
 use crate::history::History;
-use crate::{Entry, Event, EventKind, Options, Revision};
+use crate::recovery::number;
+use crate::simulation::subjects::{change, covers};
+use crate::{Entry, Event, Options, Range, Revision, record};
 
 impl World {
-    /// A list is exact at its revision, which may be of the past, whatever server it is asked of.
-    pub(super) fn list(&mut self, at: usize) {
-        let server = &self.servers[at];
-        let (newest, present, _) = server.shared.entries(&everything());
-        self.judged().check_list(|_| true, newest, &listed(present.values()));
-        let revision = self.random.random_range(server.began..=newest);
-        let past = server.shared.entries_at(&everything(), revision).expect("the ring holds it all");
-        self.judged().check_list(|_| true, revision, &listed(past.values()));
-    }
-
-    /// What happened, for the judge.
-    fn judged(&self) -> Log {
-        let mut judged = Log::new(1);
-        for event in self.log() {
-            judged.push(Change {
-                revision: event.entry.revision,
-                key: event.entry.key.as_str().to_owned(),
-                write: identity_of(&event.entry.bytes),
-                deletes: event.kind == EventKind::Deleted,
-            });
+    /// Takes what came to the engine into the log.
+    pub(super) fn observe(&mut self) {
+        let snapshot = self.engine.snapshot();
+        for event in events(&*snapshot, self.log.tip()) {
+            self.log.push(change(&event));
         }
-        judged
+        self.groups.extend(groups(&*snapshot, self.groups.len() as Revision + 1));
+        let tip = ledger::read(&*snapshot).unwrap().tip.revision;
+        assert_eq!(tip, self.log.tip(), "the tip is the newest write");
     }
 
-    /// Nothing is written to what is sealed, and nothing is sealed that nobody wants sealed.
-    pub(super) fn check_sealed(&self) {
-        let ledger = ledger::read(&*self.engine.snapshot()).unwrap();
-        let sealed = ledger.departure.map(|departure| (departure, ledger.tip.revision));
-        assert_eq!(sealed, self.departing);
+    /// Whatever a server shows is what was at a moment between two groups.
+    pub(super) fn check_shown(&mut self, at: usize) {
+        let server = &mut self.servers[at];
+        let (tip, entries, _) = server.shared.entries(&everything());
+        assert!((server.shown..=self.log.tip()).contains(&tip), "{tip} is shown");
+        if tip == std::mem::replace(&mut server.shown, tip) {
+            return;
+        }
+        self.log.check_list(|_| true, tip, &listed(entries.values()));
+        self.check_whole(&everything(), tip);
+    }
+
+    /// Nothing in a range is of the group of this write and behind it.
+    pub(super) fn check_whole(&self, range: &Range, revision: Revision) {
+        let group = |revision: Revision| self.groups[usize::try_from(revision - 2).unwrap()];
+        let covers = covers(range);
+        let mut later = self.log.after(revision).iter().filter(|change| covers(&change.key));
+        let rest = later.find(|change| revision > 1 && group(change.revision) == group(revision));
+        assert_eq!(rest, None, "half a group is to be seen at {revision}");
     }
 
     pub(super) fn check(&self) {
-        let log = self.log();
-        let written: HashMap<u64, Revision> =
-            log.iter().map(|event| (identity_of(&event.entry.bytes), event.entry.revision)).collect();
-        assert_eq!(written.len(), log.len(), "no write was done twice");
-        for (id, revision) in &self.acknowledged {
-            assert_eq!(written.get(id), Some(revision), "write {id} was acknowledged");
-        }
-        for id in &self.void {
-            assert_eq!(written.get(id), None, "write {id} was said not to be done");
-        }
-        for server in &self.servers {
-            self.check_seen(server);
-            assert_eq!(server.began + server.seen.len() as u64, server.shared.tip(), "nothing is left out");
-        }
-    }
-
-    /// A server's watchers have seen the log from where it began, and nothing that was not to stay.
-    pub(super) fn check_seen(&self, server: &Server) {
-        let log = self.log();
-        let from = usize::try_from(server.began - 1).unwrap();
-        assert_eq!(server.seen[..], log[from..from + server.seen.len()]);
-        let of_key = |event: &&Arc<Event>| event.entry.key == key(0);
-        let expected: Vec<_> = server.seen.iter().filter(of_key).cloned().collect();
-        assert_eq!(server.told, expected, "a watch of one key");
-    }
-
-    /// Everything that ever happened.
-    fn log(&self) -> Vec<Arc<Event>> {
         let snapshot = self.engine.snapshot();
-        let options = Options::default();
-        let history = History { snapshot: &*snapshot, options: &options, tip: Revision::MAX };
-        history.events(&everything(), 1, usize::MAX).unwrap().events
+        let horizon = number(&*snapshot, record::HORIZON_KEY).unwrap().unwrap();
+        let past: Vec<_> = events(&*snapshot, horizon).iter().map(|event| change(event)).collect();
+        assert_eq!(past, self.log.after(horizon), "the log is as it was");
+        self.log.check_calls(&self.calls);
     }
+}
+
+/// What the engine has behind a revision.
+fn events(snapshot: &dyn Snapshot, after: Revision) -> Vec<Arc<Event>> {
+    let options = Options::default();
+    let history = History { snapshot, options: &options, tip: Revision::MAX };
+    history.events(&everything(), after, usize::MAX).unwrap().events
+}
+
+/// The groups of the writes behind a revision.
+fn groups(snapshot: &dyn Snapshot, after: Revision) -> Vec<Revision> {
+    let options = Options::default();
+    let mut groups = Vec::new();
+    let history = History { snapshot, options: &options, tip: Revision::MAX };
+    let read = history.log(after, |record| {
+        groups.push(record.group);
+        Ok(ControlFlow::Continue(()))
+    });
+    read.unwrap();
+    groups
 }
 
 fn listed<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> Vec<(String, Revision)> {

@@ -34,6 +34,9 @@ fn answers_come_back_as_they_went_in() {
         Answer::Unknown("u".to_owned()),
         Answer::Poisoned("p".to_owned()),
         Answer::Unavailable(String::new()),
+        Answer::Refused(Refusal::Sealing("s".to_owned())),
+        Answer::Refused(Refusal::BadKey("k".to_owned())),
+        Answer::Refused(Refusal::TooLarge { size: 7, limit: 5 }),
     ] {
         let reply = Reply::Answer(4, answer);
         assert_eq!(Reply::decode(reply.encode()), Some(reply));

@@ -83,9 +83,15 @@ impl Layers {
     /// Waits while more than `limit` full layers wait to become tables, and still can.
     pub(super) fn wait_for_room(&self, limit: usize) {
         let mut state = self.state();
-        while state.full.len() > limit && state.failure.is_none() && !state.ended {
+        while state.is_crowded(limit) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Whether [`Self::wait_for_room`] would wait.
+    #[cfg(test)]
+    pub(super) fn is_crowded(&self, limit: usize) -> bool {
+        self.state().is_crowded(limit)
     }
 
     /// Whether what is in memory can still become tables.
@@ -160,6 +166,10 @@ impl Layers {
 }
 
 impl State {
+    fn is_crowded(&self, limit: usize) -> bool {
+        self.full.len() > limit && self.failure.is_none() && !self.ended
+    }
+
     fn check(&self) -> Result<(), EngineError> {
         self.failure.as_ref().map_or(Ok(()), |cause| Err(EngineError::new(cause.clone())))
     }

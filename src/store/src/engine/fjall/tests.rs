@@ -1,24 +1,34 @@
 use super::*;
-use crate::engine::Change;
+use crate::engine::{Batch, Change, Durability, Snapshot, Storage};
 use bytes::Bytes;
 use fjall::Database;
+use journal::segments::Segments;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
-use tables::keyspace_options;
+use std::sync::Arc;
+use tables::{Tables, keyspace_options};
 
+mod damage;
 mod endings;
 
 type Model = BTreeMap<Bytes, Bytes>;
 
 /// The engine with layers so small that tables are made all the time.
-fn open_small(path: &Path) -> Fjall {
-    let mark = Mark::open(&path.join("acknowledged")).unwrap();
-    let examined = examine(path, &mark).unwrap();
-    let mut engine = open_examined(path, mark, examined).unwrap();
-    engine.layer = 20_000;
-    engine
+fn open_small(path: &Path) -> Embedded<Native, FjallTables> {
+    let sizes = Sizes { layer: 20_000, ..Sizes::default() };
+    Embedded::open(Native, path, sizes, tables_in(path)).unwrap()
+}
+
+/// The files of a journal, oldest first.
+fn numbered(journal: &Path) -> Vec<(u64, PathBuf)> {
+    journal::numbered(&Native, journal).unwrap()
+}
+
+/// A journal that nobody has written to.
+fn begin(journal: &Path) -> Segments<Native> {
+    Segments::open(Native, journal, Sizes::default().stretch, None)
 }
 
 fn all(snapshot: &dyn Snapshot) -> Model {
@@ -73,32 +83,34 @@ fn layers_tables_and_journal_make_one_map() {
             }
         }
     }
-    assert!(
-        journal::numbered(&directory.path().join(JOURNAL)).unwrap().last().unwrap().0 > 20,
-        "tables were made"
-    );
+    assert!(numbered(&directory.path().join(JOURNAL)).last().unwrap().0 > 20, "tables were made");
 }
 
 #[test]
 fn a_finished_file_of_the_journal_has_to_be_whole() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path().join(JOURNAL);
-    let mut segments = Segments::open(&at, |_| {}).unwrap();
+    let mut segments = begin(&at);
     for _ in 0..2 {
         let mut batch = Batch::default();
         batch.put("key", vec![7; 1000]);
         segments.append(&batch).unwrap();
         segments.next().unwrap();
     }
-    let mark = Mark::open(&directory.path().join("acknowledged")).unwrap();
-    journal::examine(&at, &mark).unwrap();
+    let mark = Mark::open(&Native, &directory.path().join(MARK)).unwrap();
     let mut found = 0;
-    Segments::open(&at, |_| found += 1).unwrap();
+    for file in journal::examine(&Native, &at, &mark).unwrap().files {
+        file.replay(|changes| found += changes.len());
+    }
     assert_eq!(found, 2);
+    let foreign = journal::examine_foreign(&Native, &at, &mark).unwrap();
+    assert_eq!(foreign.files.iter().map(|file| file.number).collect::<Vec<_>>(), [2], "no more is in memory");
     let file = std::fs::OpenOptions::new().write(true).open(at.join("0.jnl")).unwrap();
     file.write_all_at(&[8], 500).unwrap();
-    let refusal = journal::examine(&at, &mark).unwrap_err().to_string();
-    assert!(refusal.contains("0.jnl is damaged at byte 0"), "{refusal}");
+    for examine in [journal::examine::<Native>, journal::examine_foreign] {
+        let refusal = examine(&Native, &at, &mark).unwrap_err().to_string();
+        assert!(refusal.contains("0.jnl is damaged at byte 0"), "{refusal}");
+    }
 }
 
 /// Earlier versions wrote through fjall's own journal.
@@ -127,10 +139,7 @@ fn what_an_earlier_version_wrote_is_there() {
         }
         assert_eq!(all(&*engine.snapshot()), expected);
     }
-    assert!(
-        journal::numbered(&directory.path().join(JOURNAL)).unwrap().last().unwrap().0 > 5,
-        "tables were made"
-    );
+    assert!(numbered(&directory.path().join(JOURNAL)).last().unwrap().0 > 5, "tables were made");
 }
 
 #[test]
@@ -154,4 +163,50 @@ fn a_table_that_cannot_be_written_ends_all_writing_and_no_reading() {
         found.len(),
         written.len()
     );
+}
+
+/// Tables with a bug.
+#[derive(Clone)]
+struct Panicking;
+
+impl Tables for Panicking {
+    type Snapshot = imbl::OrdMap<Bytes, Bytes>;
+
+    fn snapshot(&self) -> Self::Snapshot {
+        imbl::OrdMap::new()
+    }
+
+    fn ingest(&self, _: &imbl::OrdMap<Bytes, Option<Bytes>>) -> Result<(), EngineError> {
+        panic!("a bug in the tables")
+    }
+
+    fn wait_for_merges(&self, _: impl Fn() -> bool) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn is_unsettled(&self) -> bool {
+        false
+    }
+
+    fn moment(&self) -> u64 {
+        0
+    }
+
+    fn release(&self, _: u64) {}
+}
+
+/// Nobody waits for a thread that has ended.
+#[test]
+fn a_panic_where_tables_are_written_ends_all_writing_with_a_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let sizes = Sizes { layer: 20_000, ..Sizes::default() };
+    let engine = Embedded::open(Native, directory.path(), sizes, |_| Ok(Panicking)).unwrap();
+    let (mut random, mut model) = (StdRng::seed_from_u64(6), Model::new());
+    let mut write = || engine.write(random_batch(&mut random, &mut model), Durability::Deferred);
+    let refusal = (0..10_000).find_map(|_| write().err()).expect("writing goes on for ever");
+    assert!(refusal.to_string().contains("panicked"), "{refusal}");
 }

@@ -1,7 +1,7 @@
 //! The engine as it was at one moment: the layers in memory above the tables.
 
 use bytes::Bytes;
-use fjall::{Keyspace, Readable};
+use std::cmp::Ordering;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -9,36 +9,31 @@ use super::layers::{self, Pairs};
 use crate::EngineError;
 use crate::engine::{Pair, Snapshot};
 
-pub(super) struct View {
+pub(super) struct View<S> {
     /// Newest first.
     pub(super) layers: Vec<Pairs>,
-    pub(super) tables: fjall::Snapshot,
-    pub(super) keyspace: Keyspace,
+    pub(super) tables: S,
     /// Keeps the tables as they were; goes after the tables' own snapshot.
     pub(super) _look: Arc<()>,
 }
 
-impl Snapshot for View {
+impl<S: Snapshot> Snapshot for View<S> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         if let Some(found) = self.layers.iter().find_map(|layer| layer.get(key)) {
             return Ok(found.clone());
         }
-        let value = self.tables.get(&self.keyspace, key).map_err(EngineError::new)?;
-        Ok(value.map(Bytes::from))
+        self.tables.get(key)
     }
 
     fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> Box<dyn Iterator<Item = Pair> + 'a> {
-        let tables = self.tables.range(&self.keyspace, from..to).map(|pair| match pair.into_inner() {
-            Ok((key, value)) => Ok((key.into(), value.into())),
-            Err(error) => Err(EngineError::new(error)),
-        });
+        let tables = self.tables.scan(from, to);
         let layers = self.layers.iter().filter_map(|layer| {
             let mut pairs = layers::range(layer, from, to).peekable();
             pairs.peek().is_some().then_some(pairs)
         });
         let layers: Vec<_> = layers.collect();
         if layers.is_empty() {
-            return Box::new(tables);
+            return tables;
         }
         Box::new(Merge { layers, tables: tables.peekable() })
     }
@@ -59,17 +54,15 @@ where
     /// The next key of the layers, with what the newest of them says of it.
     fn next_of_layers(&mut self) -> Option<(Bytes, Option<Bytes>)> {
         let heads = self.layers.iter_mut().enumerate();
-        let heads = heads.filter_map(|(at, layer)| Some((layer.peek()?.0.clone(), at)));
+        let heads = heads.filter_map(|(at, layer)| Some((&layer.peek()?.0, at)));
         // Of equal keys the one that comes first is the newest.
-        let (key, at) = heads.min()?;
-        for older in &mut self.layers[at + 1..] {
-            older.next_if(|(other, _)| *other == key);
+        let (_, at) = heads.min()?;
+        let [newest, older @ ..] = &mut self.layers[at..] else { return None };
+        let next = newest.next()?;
+        for layer in older {
+            layer.next_if(|(other, _)| *other == next.0);
         }
-        self.layers[at].next()
-    }
-
-    fn key_of_layers(&mut self) -> Option<Bytes> {
-        self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| key.clone())).min()
+        Some(next)
     }
 }
 
@@ -82,12 +75,13 @@ where
 
     fn next(&mut self) -> Option<Pair> {
         loop {
-            let Some(key) = self.key_of_layers() else { return self.tables.next() };
-            match self.tables.peek() {
-                Some(Err(_)) => return self.tables.next(),
-                Some(Ok((below, _))) if *below < key => return self.tables.next(),
-                Some(Ok((below, _))) if *below == key => drop(self.tables.next()),
-                _ => {}
+            let keys = self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| key));
+            // Nothing is copied of it: most pairs are the tables'.
+            let Some(key) = keys.min() else { return self.tables.next() };
+            match self.tables.peek().map(|pair| pair.as_ref().map(|(below, _)| below.cmp(key))) {
+                Some(Err(_) | Ok(Ordering::Less)) => return self.tables.next(),
+                Some(Ok(Ordering::Equal)) => drop(self.tables.next()),
+                Some(Ok(Ordering::Greater)) | None => {}
             }
             if let Some((key, Some(value))) = self.next_of_layers() {
                 return Some(Ok((key, value)));

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use tikv_client::{CheckLevel, Config, Error, Timestamp, TransactionClient, TransactionOptions};
 use tokio::runtime::Runtime;
 
-use super::PATIENCE;
+use super::{PATIENCE, Place, probe};
 use crate::EngineError;
 use crate::engine::Written;
 
@@ -49,18 +49,17 @@ impl Drop for Inner {
 }
 
 impl Client {
-    pub(super) fn connect(endpoints: &[String], config: Config) -> Result<Self, EngineError> {
+    pub(super) fn connect(place: &Place, config: Config) -> Result<Self, EngineError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("tikv")
             .enable_all()
             .build()
             .map_err(EngineError::new)?;
-        let whom = endpoints.join(", ");
-        let addresses = endpoints.to_vec();
+        let addresses = place.endpoints.clone();
         let connect = async move { TransactionClient::new_with_config(addresses, config).await };
         let connected = wait(&runtime, 2 * PATIENCE, connect);
-        let client = connected.map_err(|error| EngineError::new(nobody_there(&whom, &error)))?;
+        let client = connected.map_err(|error| EngineError::new(nobody_there(place, &error)))?;
         Ok(Self(Arc::new(Inner { client, runtime: Some(runtime) })))
     }
 
@@ -94,7 +93,7 @@ impl Client {
 }
 
 /// What an operator is told whose PD does not answer: an address, a network or a certificate may be wrong.
-fn nobody_there(whom: &str, error: &EngineError) -> String {
+fn nobody_there(place: &Place, error: &EngineError) -> String {
     let mut causes = vec![without_place(&error.to_string())];
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -105,9 +104,11 @@ fn nobody_there(whom: &str, error: &EngineError) -> String {
         cause = error.source();
     }
     format!(
-        "no PD answers at {whom}: {}. Are these the addresses of PD (not of TiKV itself), can this machine reach them, \
+        "no PD answers at {}: {} ({}). Are these the addresses of PD (not of TiKV itself), can this machine reach them, \
          and are the authority, certificate and key those of that cluster?",
-        causes.join(": ")
+        place.endpoints.join(", "),
+        causes.join(": "),
+        probe::why(place)
     )
 }
 
@@ -144,7 +145,7 @@ async fn write_if(
         Err(error) => {
             let refused = is_conflict(&error);
             if refused || matches!(error, Error::OnePcFailure) {
-                // What was prepared of it would be in others' way until it times out.
+                // What was prepared of it would be in others' way until it times out; what was committed stays.
                 drop(transaction.rollback().await);
             }
             if refused { Ok(Written::Refused) } else { Err(error) }
@@ -172,7 +173,8 @@ fn options(mutations: &[(Vec<u8>, Option<Bytes>)], is_contended: bool) -> Transa
     if is_small && !is_contended { options.try_one_pc() } else { options }
 }
 
-/// Whether somebody else changed one of the keys in the meantime, so that nothing of it was or will be done.
+/// Whether one of the keys was changed in the meantime, so that nothing of it will be done from here on. By somebody else, or
+/// by the same transaction, if it was committed in one phase and its answer was lost.
 fn is_conflict(error: &Error) -> bool {
     match error {
         Error::KeyError(error) => error.conflict.is_some(),

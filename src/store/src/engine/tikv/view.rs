@@ -23,6 +23,11 @@ impl View {
         Self { client, prefix, at: at.map_err(|error| error.to_string()) }
     }
 
+    /// The keys under another prefix at the same moment.
+    pub(super) fn under(&self, prefix: &str) -> Self {
+        Self { client: self.client.clone(), prefix: Prefix::new(prefix), at: self.at.clone() }
+    }
+
     fn at(&self) -> Result<Timestamp, EngineError> {
         self.at.clone().map_err(EngineError::new)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use store::{CommitError, OpenError, Options, Settled, Store, fjall, memory};
 use tokio_util::sync::CancellationToken;
 
-use super::{Departing, INCOMING, settle};
+use super::{Departing, INCOMING, gone, settle};
 use crate::snapshot::moving::place::follow;
 use crate::snapshot::moving::stand_in::{appears, join, open, place, put, put_at_last, told, vanishes};
 use crate::snapshot::moving::word::{Intent, WORD};
@@ -149,6 +149,62 @@ async fn a_copy_is_kept_where_the_state_that_it_is_of_was_removed() {
     let refusal = settle(data, open).await.unwrap_err().to_string();
     assert!(refusal.contains("there is nothing any more under"), "{refusal}");
     assert!(data.join(INCOMING).exists() && Intent::read(data).unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_tikv_is_gone_for_good_a_complete_copy_is_taken_when_a_person_says_so_and_no_other() {
+    for (steps, is_removed) in
+        [(0, false), (1, false), (2, false), (3, false), (4, false), (5, false), (4, true)]
+    {
+        let (folder, engine) = (tempfile::tempdir().unwrap(), memory::new());
+        let (data, prefix) = (folder.path(), format!("w{steps}{is_removed}/"));
+        appears(&prefix, &engine);
+        let store = join(&engine).await.unwrap();
+        put(&store, "before").await.unwrap();
+        move_until_killed(data, &prefix, &store, steps).await;
+        store.shutdown().await;
+        if is_removed {
+            appears(&prefix, &memory::new());
+        } else {
+            vanishes(&prefix);
+        }
+        match settle(data, open).await {
+            Ok(has_arrived) => assert!(has_arrived && steps == 5),
+            Err(error) => assert!(format!("{error:#}").contains("--tikv-is-gone"), "{error:#}"),
+        }
+        let gone_on = gone::go_on(data, open).await;
+        if steps == 5 {
+            assert!(gone_on.unwrap_err().to_string().contains("no move was broken off"));
+        } else if steps < 3 {
+            let refusal = format!("{:#}", gone_on.unwrap_err());
+            assert!(refusal.contains("the copy in") && refusal.contains("snapshot"), "{refusal}");
+            assert!(
+                Intent::read(data).unwrap().is_some() && !data.join("store").exists(),
+                "nothing was changed"
+            );
+            continue;
+        } else {
+            gone_on.unwrap();
+        }
+        assert!(!follow(data, told(&prefix)).unwrap().is_shared(), "after step {steps}");
+        let copy = Store::open(fjall::open(data.join("store")).unwrap(), Options::default()).await.unwrap();
+        assert_eq!(put(&copy, "after").await.unwrap(), 4, "after step {steps}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tikv_that_answers_after_all_is_believed_and_not_the_person() {
+    for steps in [3, 4] {
+        let (folder, engine) = (tempfile::tempdir().unwrap(), memory::new());
+        let (data, prefix) = (folder.path(), format!("a{steps}/"));
+        appears(&prefix, &engine);
+        let store = join(&engine).await.unwrap();
+        move_until_killed(data, &prefix, &store, steps).await;
+        gone::go_on(data, open).await.unwrap();
+        assert_eq!(data.join("store").exists(), steps == 4);
+        assert_eq!(follow(data, told(&prefix)).unwrap().is_shared(), steps == 3);
+        assert_eq!(Intent::read(data).unwrap(), None);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

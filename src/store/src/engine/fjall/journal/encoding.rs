@@ -1,20 +1,26 @@
-//! A batch as bytes: what the journal appends, and what a simulated disk holds.
+//! A batch as bytes: what the journal appends.
 //!
 //! The layout is that of fjall 3's own journal (`fjall/src/journal/entry.rs`), so that one reader understands both.
 
-use super::{END, ITEM, START, TRAILER};
 use crate::engine::Change;
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The bytes of a batch. `number` is the journal's own of the batch, `keyspace` the one that it changes.
-#[cfg(test)]
-pub(crate) fn encode(changes: &[Change], number: u64, keyspace: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    append(changes, number, keyspace, &mut bytes);
-    bytes
-}
+/// What a batch begins with.
+pub(super) const START: u8 = 1;
+/// What each pair of it begins with.
+pub(super) const ITEM: u8 = 2;
+/// What comes before its checksum.
+pub(super) const END: u8 = 3;
+/// What empties a whole keyspace; never written by us.
+pub(super) const CLEAR: u8 = 4;
+/// What it ends with.
+pub(super) const TRAILER: [u8; 4] = *b"FJL\x03";
+/// A pair that is set.
+pub(super) const VALUE: u8 = 0;
+/// A key that is removed.
+const TOMBSTONE: u8 = 1;
 
-/// As [`encode`], behind what is in `bytes` already.
+/// Appends the bytes of a batch. `number` is the journal's own of the batch, `keyspace` the one that it changes.
 pub(super) fn append(changes: &[Change], number: u64, keyspace: u64, bytes: &mut Vec<u8>) {
     let count = u32::try_from(changes.len()).expect("a batch has far fewer changes");
     bytes.push(START);
@@ -33,8 +39,8 @@ pub(super) fn append(changes: &[Change], number: u64, keyspace: u64, bytes: &mut
 fn append_item(change: &Change, keyspace: u64, bytes: &mut Vec<u8>) {
     const UNCOMPRESSED: u8 = 0;
     let (kind, key, value): (u8, &[u8], &[u8]) = match change {
-        Change::Put(key, value) => (super::VALUE, key, value),
-        Change::Remove(key) => (super::TOMBSTONE, key, &[]),
+        Change::Put(key, value) => (VALUE, key, value),
+        Change::Remove(key) => (TOMBSTONE, key, &[]),
     };
     bytes.extend_from_slice(&[ITEM, kind, UNCOMPRESSED]);
     bytes.extend_from_slice(&keyspace.to_le_bytes());

@@ -1,6 +1,8 @@
 use super::*;
-use crate::engine::Change;
+use crate::engine::fjall::system::Native;
+use crate::record::{self, LogRecord};
 use crate::{EventKind, Key};
+use std::fs;
 
 /// A database of fjall's own, set up as the engine does where journals are concerned.
 fn open(directory: &Path) -> (fjall::Database, fjall::Keyspace) {
@@ -10,7 +12,11 @@ fn open(directory: &Path) -> (fjall::Database, fjall::Keyspace) {
     (database, keyspace)
 }
 
-/// fjall itself has to write what [`walk`] understands.
+fn newest(directory: &Path) -> Found {
+    read(&Native, directory).unwrap().pop().unwrap()
+}
+
+/// fjall itself has to write what [`Intact::walk`] understands.
 #[test]
 fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -24,48 +30,44 @@ fn a_journal_that_fjall_wrote_is_walked_to_its_end() {
             batch.commit().unwrap();
         }
     }
-    let (_, path) = numbered(directory.path()).unwrap().pop().unwrap();
-    let intact = walk(&path).unwrap();
+    let Found { bytes, intact, .. } = newest(directory.path());
     assert_eq!(intact.told.logged, Some(29));
-    let written = std::fs::read(&path).unwrap();
-    let last = written.iter().rposition(|&byte| byte != 0).unwrap();
-    assert_eq!(intact.end, last as u64 + 1);
-    let behind = search(&path, intact.end).unwrap();
-    assert_eq!((behind.proven, behind.end), (None, 0));
+    let last = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    assert_eq!(intact.end, last + 1);
+    assert_eq!(Behind::search(&bytes[intact.end..]), Behind::default());
     // Everything from the middle on counts as evidence when it is not part of whole batches.
-    let behind = search(&path, intact.end / 2).unwrap();
-    assert_eq!((behind.proven, behind.end), (Some(28), intact.end - intact.end / 2));
+    let middle = intact.end / 2;
+    let expected = Behind { proven: Some(28), newest: Some(29), length: intact.end - middle };
+    assert_eq!(Behind::search(&bytes[middle..]), expected);
 }
 
 #[test]
-fn evidence_across_the_steps_of_a_search_is_found() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("0.jnl");
-    for before_the_step in 0..200 {
-        let mut bytes = vec![0; (1 << 20) - before_the_step];
-        bytes.extend(log_record(9));
-        std::fs::write(&path, &bytes).unwrap();
-        let behind = search(&path, 0).unwrap();
-        assert_eq!((behind.proven, behind.end), (Some(8), bytes.len() as u64), "{before_the_step}");
+fn evidence_between_zeros_is_found() {
+    for (before, after) in [(0, 0), (1, 4095), (4095, 1), (4096, 4096), (5000, 10_000), (1 << 20, 1 << 20)] {
+        let bytes = [vec![0; before], log_record(9).to_vec(), vec![0; after]].concat();
+        let length = bytes.len() - after;
+        assert_eq!(Behind::search(&bytes), Behind { proven: Some(8), newest: Some(9), length });
     }
+    assert_eq!(Behind::search(&[0; 10_000]), Behind::default());
 }
 
 #[test]
 fn a_batch_is_encoded_as_fjall_writes_it() {
     let directory = tempfile::tempdir().unwrap();
     let (database, keyspace) = open(directory.path());
-    let (_, path) = numbered(directory.path()).unwrap().pop().unwrap();
-    let before = walk(&path).unwrap().end as usize;
+    let before = newest(directory.path()).intact.end;
     let mut batch = database.batch().durability(Some(fjall::PersistMode::SyncAll));
     batch.insert(&keyspace, "a", "value");
     batch.remove(&keyspace, "b");
     batch.commit().unwrap();
-    let after = walk(&path).unwrap().end as usize;
-    let written = &std::fs::read(&path).unwrap()[before..after];
+    let Found { path, intact, .. } = newest(directory.path());
+    let written = &fs::read(path).unwrap()[before..intact.end];
     let number = u64::from_le_bytes(written[5..13].try_into().unwrap());
     let id = u64::from_le_bytes(written[16..24].try_into().unwrap());
     let changes = [Change::Put("a".into(), "value".into()), Change::Remove("b".into())];
-    assert_eq!(encoding::encode(&changes, number, id), written);
+    let mut bytes = Vec::new();
+    encoding::append(&changes, number, id, &mut bytes);
+    assert_eq!(bytes, written);
 }
 
 fn log_record(revision: Revision) -> bytes::Bytes {

@@ -2,17 +2,17 @@
 
 use super::*;
 use fjall::compaction::Leveled;
-use flush::TABLES;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
+use tables::CROWD;
 
-fn put(key: &'static str, value: impl Into<Bytes>) -> Batch {
+pub(super) fn put(key: &'static str, value: impl Into<Bytes>) -> Batch {
     Batch { changes: vec![Change::Put(key.into(), value.into())], ..Batch::default() }
 }
 
 fn numbers(journal: &Path) -> Vec<u64> {
-    journal::numbered(journal).unwrap().into_iter().map(|(number, _)| number).collect()
+    numbered(journal).into_iter().map(|(number, _)| number).collect()
 }
 
 fn torn(directory: &Path) -> Vec<String> {
@@ -23,7 +23,7 @@ fn torn(directory: &Path) -> Vec<String> {
 }
 
 /// Waits for something that happens in the background.
-fn wait_until(happened: impl Fn() -> bool) {
+pub(super) fn wait_until(happened: impl Fn() -> bool) {
     let started = Instant::now();
     while !happened() {
         assert!(started.elapsed() < Duration::from_secs(120), "it does not happen");
@@ -61,6 +61,22 @@ fn what_was_found_is_adopted_by_the_first_sync_and_left_alone_before() {
     assert_eq!(all(&*open_small(directory.path()).snapshot()), Model::from([("a".into(), "new".into())]));
 }
 
+#[test]
+fn what_was_to_be_adopted_goes_with_an_engine_that_does_not_adopt_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join(JOURNAL);
+    let (found, new) = (journal.join("0.jnl"), journal.join("adopted"));
+    open_small(directory.path()).write(put("a", "1"), Durability::Synced).unwrap();
+    drop(open_small(directory.path()));
+    assert!(!new.exists(), "nobody wrote");
+    let engine = open_small(directory.path());
+    fs::remove_file(&found).unwrap();
+    fs::create_dir(&found).unwrap();
+    engine.sync().unwrap_err();
+    drop(engine);
+    assert!(!new.exists(), "it could not be adopted");
+}
+
 /// Killed when a table was made and the files of the journal that it repeats were not, or not all, removed.
 #[test]
 fn a_file_of_the_journal_that_repeats_a_table_does_no_harm() {
@@ -71,7 +87,7 @@ fn a_file_of_the_journal_that_repeats_a_table_does_no_harm() {
     let engine = open_small(directory.path());
     while numbers(&journal).last().is_none_or(|newest| *newest < 8) {
         engine.write(random_batch(&mut random, &mut model), Durability::Deferred).unwrap();
-        for (number, path) in journal::numbered(&journal).unwrap() {
+        for (number, path) in numbered(&journal) {
             let link = kept.join(number.to_string());
             // Unless it went in between; then an older one is put back.
             if !link.exists() && fs::hard_link(path, &link).is_err() {
@@ -101,7 +117,7 @@ fn a_file_of_the_journal_that_repeats_a_table_does_no_harm() {
 
 /// A journal of files with one batch each, the last of which has one, too.
 fn files(journal: &Path, count: usize) {
-    let mut segments = Segments::open(journal, |_| {}).unwrap();
+    let mut segments = begin(journal);
     for number in 0..count {
         segments.append(&put("key", vec![u8::try_from(number).unwrap(); 1000])).unwrap();
         if number + 1 < count {
@@ -121,7 +137,7 @@ fn a_missing_file_between_others_is_refused_by_name_and_given_up_with_all_behind
     assert!(matches!(&refusal, OpenError::Damaged(found) if found.contains("1.jnl is missing")), "{refusal}");
     assert!(fs::read(journal.join("3.jnl")).unwrap() == before && torn(directory.path()).is_empty());
 
-    journal::aside::give_up(&journal, directory.path()).unwrap();
+    journal::aside::give_up(&Native, &journal, directory.path()).unwrap();
     assert_eq!(numbers(&journal), [0]);
     assert_eq!(torn(directory.path()), ["torn-2.jnl-0-0", "torn-3.jnl-0-0"]);
     assert_eq!(all(&*open_small(directory.path()).snapshot())[b"key".as_slice()], vec![0; 1000]);
@@ -134,7 +150,7 @@ fn what_lies_behind_a_damage_is_given_up_with_it() {
     files(&journal, 3);
     let damaged = fs::OpenOptions::new().write(true).open(journal.join("1.jnl")).unwrap();
     damaged.write_all_at(&[8], 500).unwrap();
-    journal::aside::give_up(&journal, directory.path()).unwrap();
+    journal::aside::give_up(&Native, &journal, directory.path()).unwrap();
     assert_eq!(numbers(&journal), [0, 1]);
     assert_eq!(torn(directory.path()), ["torn-1.jnl-0-0", "torn-2.jnl-0-0"]);
     assert_eq!(all(&*open_small(directory.path()).snapshot())[b"key".as_slice()], vec![0; 1000]);
@@ -169,12 +185,12 @@ fn tables_that_nobody_merges_stop_no_write() {
         };
         let database = Database::builder(directory.path().join("fjall")).open().unwrap();
         let keyspace = database.keyspace("store", never).unwrap();
-        for number in 0..TABLES + 5 {
+        for number in 0..CROWD + 5 {
             let mut table = keyspace.start_ingestion().unwrap();
             table.write("key", vec![u8::try_from(number).unwrap(); 10]).unwrap();
             table.finish().unwrap();
         }
-        assert!(keyspace.l0_table_count() >= TABLES);
+        assert!(keyspace.l0_table_count() >= CROWD);
     }
     let engine = open_small(directory.path());
     engine.write(put("key", vec![1; 30_000]), Durability::Synced).unwrap();
@@ -206,7 +222,7 @@ fn what_an_earlier_version_wrote_is_in_tables_before_there_is_a_journal_of_ours(
     let mut random = StdRng::seed_from_u64(3);
     engine.write(random_batch(&mut random, &mut model), Durability::Synced).unwrap();
     drop(engine);
-    for (_, journal) in journal::numbered(&directory.path().join("fjall")).unwrap() {
+    for (_, journal) in numbered(&directory.path().join("fjall")) {
         let length = usize::try_from(fs::metadata(&journal).unwrap().len()).unwrap();
         fs::write(journal, vec![0; length]).unwrap();
     }
