@@ -250,9 +250,13 @@ fn is_uid(text: &str) -> bool {
         && groups[0].bytes().any(|byte| byte != groups[0].as_bytes()[0])
 }
 
+/// As tables show it: seconds pass while servers are compared, days and years since stock's answers were recorded.
 fn is_age(text: &str) -> bool {
-    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    text == "<invalid>" || (digits == "s" && text.len() > 1)
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_of = |unit| text.strip_suffix(unit).is_some_and(is_number);
+    let of_years = text.split_once('y').filter(|(years, _)| is_number(years));
+    let is_of_years = |days: &str| days.is_empty() || days.strip_suffix('d').is_some_and(is_number);
+    text == "<invalid>" || is_of('s') || is_of('d') || of_years.is_some_and(|(_, days)| is_of_years(days))
 }
 
 fn is_server_time(text: &str) -> bool {

@@ -57,6 +57,16 @@ fn what_a_request_brought_stays() {
 }
 
 #[test]
+fn ages_are_those_that_pass() {
+    for age in ["0s", "12s", "5d", "2y1d", "6y326d", "9y", "<invalid>"] {
+        assert!(is_age(age), "{age}");
+    }
+    for other in ["", "s", "d", "y", "1/2", "node", "2yd", "y3d", "3m", "day"] {
+        assert!(!is_age(other), "{other}");
+    }
+}
+
+#[test]
 fn lists_tables_and_draws_are_normalised() {
     check(
         &mut Normal::new(":6443"),
