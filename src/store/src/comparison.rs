@@ -39,11 +39,8 @@ pub(crate) async fn run(shared: Arc<Shared>, cancel: CancellationToken) {
 }
 
 async fn round(shared: &Arc<Shared>) -> Result<(), ReadError> {
-    let collections = blocking(shared, |shared| {
-        let stored = stored_collections(&*shared.engine.snapshot());
-        stored.map_err(|error| ReadError::Engine(error.to_string()))
-    });
-    let mut collections = collections.await?;
+    let stored = |shared: &Shared| Ok(stored_collections(&*shared.engine.snapshot())?);
+    let mut collections = shared.blocking(stored).await?;
     collections.extend(shared.collections().into_iter().map(|(name, _)| name.into_string()));
     for collection in collections {
         let (group, resource) = collection.split_once('/').unwrap_or(("", &collection));
@@ -51,7 +48,7 @@ async fn round(shared: &Arc<Shared>) -> Result<(), ReadError> {
         let mut after = None;
         loop {
             let (range, from) = (range.clone(), after);
-            after = blocking(shared, move |shared| compare(shared, &range, from.as_ref())).await?;
+            after = shared.blocking(move |shared| compare(shared, &range, from.as_ref())).await?;
             tokio::time::sleep(PAUSE).await;
             if after.is_none() {
                 break;
@@ -59,16 +56,6 @@ async fn round(shared: &Arc<Shared>) -> Result<(), ReadError> {
         }
     }
     Ok(())
-}
-
-/// Does something where blocking is allowed.
-async fn blocking<T: Send + 'static>(
-    shared: &Arc<Shared>,
-    work: impl FnOnce(&Shared) -> Result<T, ReadError> + Send + 'static,
-) -> Result<T, ReadError> {
-    let shared = shared.clone();
-    let done = tokio::task::spawn_blocking(move || work(&shared)).await;
-    done.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
 }
 
 /// The resources that the engine has records of; looks at one record of each.
@@ -103,7 +90,7 @@ fn compare(shared: &Shared, range: &Range, after: Option<&Key>) -> Result<Option
         match found {
             Ok(entry) => stored.push(entry),
             Err(Unread::Record { name, key }) => damaged.push((name, key)),
-            Err(Unread::Engine(error)) => return Err(ReadError::Engine(error.to_string())),
+            Err(Unread::Engine(error)) => return Err(error.into()),
         }
         if stored.len() == PAGE {
             end = stored.last().map(|entry| entry.key.clone());

@@ -149,6 +149,12 @@ pub enum ReadError {
     Engine(String),
 }
 
+impl From<EngineError> for ReadError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error.to_string())
+    }
+}
+
 /// Why a watch could not begin, or ended.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -7,9 +7,9 @@ use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, Opts, Registry};
 
-use crate::Sealing;
-use crate::current::{Entries, is_unreadable};
+use crate::current::is_unreadable;
 use crate::shared::Shared;
+use crate::{Entry, Sealing};
 
 /// From a tenth of a millisecond, what a good disk takes, to thirteen seconds.
 const COMMIT_BUCKETS: (f64, f64, usize) = (0.0001, 2.0, 18);
@@ -118,12 +118,11 @@ pub(crate) fn gather(shared: &Shared, situation: &Situation) -> Vec<MetricFamily
 
 /// How many entries would be sealed otherwise if they were written now.
 fn stale(shared: &Shared) -> u64 {
-    let of = |entries: &Entries| {
-        let now = entries.values().next().map(|any| Sealing::of(shared.options.seal.current(&any.key)));
-        entries.values().filter(|entry| now.as_ref() != Some(&entry.sealing) && !is_unreadable(entry)).count()
-            as u64
-    };
-    shared.collections().iter().map(|(_, entries)| of(entries)).sum()
+    let stale = shared.select(|any| {
+        let now = Sealing::of(shared.options.seal.current(any));
+        Some(move |entry: &Entry| entry.sealing != now && !is_unreadable(entry))
+    });
+    stale.len() as u64
 }
 
 fn add_resources(shared: &Shared, registry: &Registry) {

@@ -17,7 +17,7 @@ use crate::metrics::Metrics;
 use crate::record;
 use crate::recovery::number;
 use crate::ring::Ring;
-use crate::{Engine, Entry, Event, Key, Options, Range, ReadError, Revision};
+use crate::{Engine, EngineError, Entry, Event, Key, Options, Range, ReadError, Revision};
 
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
@@ -129,6 +129,18 @@ impl Shared {
         self.read().current.collections()
     }
 
+    /// The current entries that are wanted. `of` is asked once for each resource, by the key of any entry of it, and gives what
+    /// tells the wanted ones; `None` where there is none.
+    pub(crate) fn select<W: Fn(&Entry) -> bool>(&self, of: impl Fn(&Key) -> Option<W>) -> Vec<Arc<Entry>> {
+        let mut selected = Vec::new();
+        for (_, entries) in self.collections() {
+            if let Some(is_wanted) = entries.keys().next().and_then(&of) {
+                selected.extend(entries.values().filter(|entry| is_wanted(entry)).cloned());
+            }
+        }
+        selected
+    }
+
     pub(crate) fn watch_count(&self) -> usize {
         self.watches.load(Ordering::Relaxed)
     }
@@ -166,11 +178,34 @@ impl Shared {
         revision: Revision,
     ) -> Result<(), ReadError> {
         if self.joined {
-            let horizon = number(snapshot, record::HORIZON_KEY)
-                .map_err(|error| ReadError::Engine(error.to_string()))?;
+            let horizon = number(snapshot, record::HORIZON_KEY)?;
             self.raise_horizon(horizon.unwrap_or_default());
         }
         self.check_readable(revision)
+    }
+
+    /// Reads from the engine where blocking is allowed, if the revision is still there.
+    pub(crate) async fn read_history<T: Send + 'static>(
+        self: &Arc<Self>,
+        revision: Revision,
+        read: impl FnOnce(&History<'_>) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let read = move |shared: &Self| {
+            let snapshot = shared.engine.snapshot();
+            shared.check_snapshot(&*snapshot, revision)?;
+            Ok(read(&shared.history(&*snapshot))?)
+        };
+        self.blocking(read).await
+    }
+
+    /// Does something with the engine where blocking is allowed.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let shared = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.unwrap_or_else(|error| Err(EngineError::new(error).into()))
     }
 
     /// The history as a snapshot of the engine has it, up to what is published.

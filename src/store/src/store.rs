@@ -207,10 +207,7 @@ impl Store {
     /// # Errors
     /// When the engine cannot tell.
     pub async fn size_in_bytes(&self) -> Result<u64, ReadError> {
-        let shared = self.shared.clone();
-        let size = tokio::task::spawn_blocking(move || shared.engine.size_in_bytes()).await;
-        size.unwrap_or_else(|error| Err(EngineError::new(error)))
-            .map_err(|error| ReadError::Engine(error.to_string()))
+        self.shared.blocking(|shared| Ok(shared.engine.size_in_bytes()?)).await
     }
 
     /// Finishes the writes that wait, makes everything durable and ends; later writes are refused, watches end once they

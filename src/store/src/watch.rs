@@ -136,15 +136,8 @@ impl Watch {
     }
 
     async fn read_log(&self) -> Result<Stretch, ReadError> {
-        let (shared, range, after) = (self.shared.clone(), self.range.clone(), self.position);
-        let read = move || {
-            let snapshot = shared.engine.snapshot();
-            shared.check_snapshot(&*snapshot, after)?;
-            let history = shared.history(&*snapshot);
-            history.events(&range, after, STRETCH).map_err(|error| ReadError::Engine(error.to_string()))
-        };
-        let joined = tokio::task::spawn_blocking(read).await;
-        joined.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
+        let (range, after) = (self.range.clone(), self.position);
+        self.shared.read_history(after, move |history| history.events(&range, after, STRETCH)).await
     }
 
     fn poll_woken(&mut self, context: &mut Context<'_>) -> Poll<Woken> {

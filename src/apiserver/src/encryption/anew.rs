@@ -32,9 +32,13 @@ pub(super) async fn keep(store: Store) {
 
 /// What servers share and is sealed otherwise than it would be now.
 pub(super) async fn stale(store: &Store) -> Vec<Arc<Entry>> {
-    let is_ours =
-        |entry: &Entry| entry.key.group() == GROUP && !matches!(entry.sealing, Sealing::Unreadable(_));
-    select(store, move |store| store.select(|entry| is_ours(entry) && store.is_stale(entry))).await
+    let is_stale = |store: &Store, entry: &Entry| {
+        !matches!(entry.sealing, Sealing::Unreadable(_)) && store.is_stale(entry)
+    };
+    select(store, move |store| {
+        store.select(|any| (any.group() == GROUP).then_some(|entry: &Entry| is_stale(store, entry)))
+    })
+    .await
 }
 
 /// Looks at all objects where that holds nobody up.

@@ -3,12 +3,11 @@
 //! A configuration that cannot be used, or with which something could not be read any more that can be read now, changes
 //! nothing but the log. What could not be read before is tried anew after each change and whenever a plugin was found well.
 
-use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use store::{Entry, Key, Sealing, Store};
+use store::{Entry, Sealing, Store};
 use tokio::task::JoinSet;
 
 use super::chain::Chain;
@@ -138,17 +137,9 @@ impl Rules {
 async fn lost(rules: &Arc<Rules>, store: &Store) -> Vec<Arc<Entry>> {
     let rules = rules.clone();
     anew::select(store, move |store| {
-        // Entries come by resource, and all of one have the same chain.
-        let last = RefCell::new(None::<(Key, Option<&Arc<Chain>>)>);
-        store.select(|entry| {
-            let mut last = last.borrow_mut();
-            let is_of =
-                |key: &Key| (key.group(), key.resource()) == (entry.key.group(), entry.key.resource());
-            let chain = match &*last {
-                Some((key, chain)) if is_of(key) => *chain,
-                _ => last.insert((entry.key.clone(), rules.chain(&entry.key))).1,
-            };
-            !opens(chain, &entry.sealing)
+        store.select(|any| {
+            let chain = rules.chain(any);
+            Some(move |entry: &Entry| !opens(chain, &entry.sealing))
         })
     })
     .await

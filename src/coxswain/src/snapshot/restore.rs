@@ -3,11 +3,10 @@
 //! The snapshot is read twice: first to see that all of it is whole, so that nothing is begun that cannot be finished.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use store::snapshot::{Error, Passphrase, Reader, Sharing, Summary, begins_at, restore};
-use store::{Engine, Revision};
+use store::{Clock, Engine, Revision, SystemClock};
 
 use super::location::Location;
 use super::moving::place;
@@ -48,9 +47,7 @@ fn write(
     engine: &Engine,
     sharing: Sharing,
 ) -> Result<(Summary, Revision), Error> {
-    // A clock before 1970 counts as that: the revision is far above the old ones all the same.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let revision = begins_at(reader.header(), now);
+    let revision = begins_at(reader.header(), SystemClock.now());
     restore(reader, engine, sharing, revision).map(|summary| (summary, revision))
 }
 

@@ -3,9 +3,9 @@
 use rand::Rng;
 use testing::history::Window;
 
-use super::subjects::{change, covers, identity, key, range};
+use super::subjects::{change, covers, identity, key, paged, range};
 use super::{World, next};
-use crate::{Item, ReadError, Revision, WatchError};
+use crate::{Item, ReadError, WatchError};
 
 impl World {
     pub(super) fn watch(&mut self, at: usize) {
@@ -58,24 +58,13 @@ impl World {
         let (horizon, tip) = (store.horizon(), store.revision());
         let revision = self.random.random_range(horizon.saturating_sub(2)..=tip + 1);
         let limit = self.random.random_range(0..4);
-        let mut found: Vec<(String, Revision)> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.runtime.block_on(store.list_at(&range, revision, after.as_ref(), limit));
-            let page = match page {
-                Ok(page) => page,
-                Err(ReadError::Compacted { .. }) => return assert!(revision < horizon),
-                Err(ReadError::Future { .. }) => return assert!(revision > tip),
-                Err(error) => panic!("{error}"),
-            };
-            assert!((horizon..=tip).contains(&revision));
-            found.extend(page.entries.iter().map(|entry| (entry.key.as_str().to_owned(), entry.revision)));
-            after = page.entries.last().map(|entry| entry.key.clone());
-            if !page.more {
-                break;
-            }
+        let is_due = || assert!((horizon..=tip).contains(&revision));
+        match paged(&self.runtime, store, &range, (revision, limit), is_due) {
+            Ok(found) => self.log.check_list(covers(&range), revision, &found),
+            Err(ReadError::Compacted { .. }) => assert!(revision < horizon),
+            Err(ReadError::Future { .. }) => assert!(revision > tip),
+            Err(error) => panic!("{error}"),
         }
-        self.log.check_list(covers(&range), revision, &found);
     }
 
     pub(super) fn read(&mut self) {

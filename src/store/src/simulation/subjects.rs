@@ -5,11 +5,14 @@ use bytes::Bytes;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::task::{Context, Poll, Waker};
-use testing::history::{Change, Said};
+use testing::history::{Call, Change, Requires, Said, Window};
+use tokio::runtime::Runtime;
 
 use super::VALUE_LIMIT;
 use super::writing::Answer;
-use crate::{CommitError, Committed, Event, EventKind, Key, Range, Value};
+use crate::{
+    CommitError, Committed, Event, EventKind, Key, Precondition, Range, ReadError, Revision, Store, Value,
+};
 
 pub(crate) fn covers(range: &Range) -> impl Fn(&str) -> bool {
     |key| range.contains(&Key::parse(key).unwrap())
@@ -43,6 +46,43 @@ pub(super) fn value(write: u64, random: &mut StdRng) -> Value {
         Value::whole(bytes.into())
     } else {
         Value::new(bytes.into(), Bytes::from_static(b"}"))
+    }
+}
+
+/// What a write asks for of a key that is at `known`, for the store and for the judge.
+pub(crate) fn precondition(random: &mut StdRng, known: Revision) -> (Precondition, Requires) {
+    [
+        (Precondition::Any, Requires::Nothing),
+        (Precondition::Absent, Requires::Absent),
+        (Precondition::Present, Requires::Present),
+        (Precondition::Revision(known), Requires::At(known)),
+    ][random.random_range(0..4)]
+}
+
+/// A write of which nothing is known yet.
+pub(crate) fn call(write: u64, key: &Key, requires: Requires, deletes: bool) -> Call {
+    let (window, said) = (Window { since: 0, until: 0 }, Said::Unknown);
+    Call { write, key: key.as_str().to_owned(), requires, deletes, window, said }
+}
+
+/// A list at a revision, page by page; `at_each` is called for each page that there is.
+pub(crate) fn paged(
+    runtime: &Runtime,
+    store: &Store,
+    range: &Range,
+    (revision, limit): (Revision, usize),
+    at_each: impl Fn(),
+) -> Result<Vec<(String, Revision)>, ReadError> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let page = runtime.block_on(store.list_at(range, revision, after.as_ref(), limit))?;
+        at_each();
+        found.extend(page.entries.iter().map(|entry| (entry.key.as_str().to_owned(), entry.revision)));
+        after = page.entries.last().map(|entry| entry.key.clone());
+        if !page.more {
+            return Ok(found);
+        }
     }
 }
 

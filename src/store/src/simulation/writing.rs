@@ -7,12 +7,12 @@ use std::pin::Pin;
 use testing::history::{Call, Requires, Said, Window};
 
 use super::process::all;
-use super::subjects::{key, poll, said, value};
+use super::subjects::{call, key, poll, precondition, said, value};
 use super::{World, survives};
 use crate::compaction::{self, Next};
 use crate::engine::Storage;
 use crate::sequencer;
-use crate::{CommitError, Committed, Precondition, Write};
+use crate::{CommitError, Committed, Write};
 
 /// What a caller is going to be told.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Committed, CommitError>>>>;
@@ -52,18 +52,11 @@ impl World {
         let write = self.next;
         let key = key(&mut self.random);
         let known = self.server.store.get(&key).map_or(7, |entry| entry.revision);
-        let (precondition, requires) = [
-            (Precondition::Any, Requires::Nothing),
-            (Precondition::Absent, Requires::Absent),
-            (Precondition::Present, Requires::Present),
-            (Precondition::Revision(known), Requires::At(known)),
-        ][self.random.random_range(0..4)];
+        let (precondition, requires) = precondition(&mut self.random, known);
         let deletes = requires != Requires::Absent && self.random.random_bool(0.25);
         let value = value(write, &mut self.random);
         let order = if deletes { Write::Delete(value) } else { Write::Put(value) };
-        let window = Window { since: 0, until: 0 };
-        let said = Said::Unknown;
-        let call = Call { write, key: key.as_str().to_owned(), requires, deletes, window, said };
+        let call = call(write, &key, requires, deletes);
         let store = self.server.store.clone();
         (call, Box::pin(async move { store.commit(key, precondition, order).await }))
     }

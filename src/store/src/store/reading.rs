@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use super::{Page, Snapshot, Store};
-use crate::history::History;
 use crate::watch::Watch;
-use crate::{EngineError, Entry, Key, Range, ReadError, Revision, WatchError};
+use crate::{Entry, Key, Range, ReadError, Revision, WatchError};
 
 impl Store {
     /// The newest published revision; 1 in a store that was never written to.
@@ -46,6 +45,7 @@ impl Store {
         }
         let (range, after) = (range.clone(), after.cloned());
         let (entries, more) = self
+            .shared
             .read_history(revision, move |history| history.list_at(&range, revision, after.as_ref(), limit))
             .await?;
         // Counting the rest would mean reading it.
@@ -66,7 +66,7 @@ impl Store {
             return Ok(entries.get(key).cloned());
         }
         let key = key.clone();
-        self.read_history(revision, move |history| history.get_at(&key, revision)).await
+        self.shared.read_history(revision, move |history| history.get_at(&key, revision)).await
     }
 
     /// Returns once the given revision is published.
@@ -88,22 +88,5 @@ impl Store {
     #[must_use]
     pub fn horizon(&self) -> Revision {
         self.shared.horizon()
-    }
-
-    /// Reads from the engine where blocking is allowed, if the revision is still there.
-    async fn read_history<T: Send + 'static>(
-        &self,
-        revision: Revision,
-        read: impl FnOnce(&History<'_>) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, ReadError> {
-        let shared = self.shared.clone();
-        let read = move || {
-            let snapshot = shared.engine.snapshot();
-            shared.check_snapshot(&*snapshot, revision)?;
-            let history = shared.history(&*snapshot);
-            read(&history).map_err(|error| ReadError::Engine(error.to_string()))
-        };
-        let joined = tokio::task::spawn_blocking(read).await;
-        joined.unwrap_or_else(|error| Err(ReadError::Engine(error.to_string())))
     }
 }

@@ -8,7 +8,7 @@ use crate::current::is_unreadable;
 use crate::record;
 use crate::seal::Sealing;
 use crate::shared::Shared;
-use crate::{EngineError, Entry, ReadError};
+use crate::{EngineError, Entry, Key, ReadError};
 
 impl Store {
     /// Whether an entry would be sealed otherwise if it were written now, so that writing it changes what is stored although
@@ -24,12 +24,11 @@ impl Store {
         self.shared.unreadable()
     }
 
-    /// The current entries that are wanted; all are looked at.
+    /// The current entries that are wanted. `of` is asked once for each resource, by the key of any entry of it, and gives what
+    /// tells the wanted ones; `None` where there is none.
     #[must_use]
-    pub fn select(&self, is_wanted: impl Fn(&Entry) -> bool) -> Vec<Arc<Entry>> {
-        let collections = self.shared.collections();
-        let all = collections.iter().flat_map(|(_, entries)| entries.values());
-        all.filter(|entry| is_wanted(entry)).cloned().collect()
+    pub fn select<W: Fn(&Entry) -> bool>(&self, of: impl Fn(&Key) -> Option<W>) -> Vec<Arc<Entry>> {
+        self.shared.select(of)
     }
 
     /// Tries anew to open the entries that could not be opened, after [`crate::Options::seal`] has got other keys. Gives
@@ -38,11 +37,7 @@ impl Store {
     /// # Errors
     /// When the engine fails.
     pub async fn open_unreadable(&self) -> Result<usize, ReadError> {
-        let shared = self.shared.clone();
-        let opened = tokio::task::spawn_blocking(move || open_unreadable(&shared)).await;
-        opened
-            .unwrap_or_else(|error| Err(EngineError::new(error)))
-            .map_err(|error| ReadError::Engine(error.to_string()))
+        self.shared.blocking(|shared| Ok(open_unreadable(shared)?)).await
     }
 }
 

@@ -104,13 +104,18 @@ async fn a_target_that_holds_something_is_left_alone() {
     check_some(&open_alone(&engine, options()).await).await;
 }
 
-#[tokio::test]
-async fn a_restore_that_broke_off_opens_as_no_store_and_can_be_done_again() {
+/// A snapshot of 600 objects: several blocks.
+async fn many_saved() -> Vec<u8> {
     let store = open_alone(&memory::new(), options()).await;
     for number in 0..600 {
         put(&store, &format!("n{number:03}"), &"x".repeat(900)).await;
     }
-    let bytes = saved(&store).await;
+    saved(&store).await
+}
+
+#[tokio::test]
+async fn a_restore_that_broke_off_opens_as_no_store_and_can_be_done_again() {
+    let bytes = many_saved().await;
     for sharing in [Sharing::Alone, Sharing::Shared] {
         let engine = memory::new();
         let error = restored(&bytes[..bytes.len() - 1], &engine, sharing).unwrap_err();
@@ -132,11 +137,7 @@ async fn a_restore_that_broke_off_opens_as_no_store_and_can_be_done_again() {
 
 #[tokio::test]
 async fn a_restore_that_broke_off_is_not_repaired_into_a_part_of_a_cluster() {
-    let store = open_alone(&memory::new(), options()).await;
-    for number in 0..600 {
-        put(&store, &format!("n{number:03}"), &"x".repeat(900)).await;
-    }
-    let bytes = saved(&store).await;
+    let bytes = many_saved().await;
     let directory = tempfile::tempdir().unwrap();
     let engine = fjall::open(directory.path()).unwrap();
     restored(&bytes[..bytes.len() - 1], &engine, Sharing::Alone).unwrap_err();
@@ -151,11 +152,7 @@ async fn a_restore_that_broke_off_is_not_repaired_into_a_part_of_a_cluster() {
 
 #[tokio::test]
 async fn of_two_restores_into_a_shared_engine_one_gives_way() {
-    let store = open_alone(&memory::new(), options()).await;
-    for number in 0..600 {
-        put(&store, &format!("n{number:03}"), &"x".repeat(900)).await;
-    }
-    let bytes = saved(&store).await;
+    let bytes = many_saved().await;
     let engine = memory::new();
     // The other one begins while this one reads its second block.
     let (rival, whole) = (engine.clone(), bytes.clone());

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use store::engine::{Acknowledged, Batch, Durability, Snapshot, Storage};
+use store::engine::{Acknowledged, Batch, Condition, Durability, Pair, Snapshot, Storage, Written};
 use store::*;
 
 pub(crate) use way::{Fault, Way};
@@ -145,7 +145,7 @@ impl Clock for HandClock {
     }
 }
 
-/// An engine in memory whose synced writes can be made to fail or to wait.
+/// An engine in memory whose synced writes can be made to fail or to wait, and whose snapshots to show something else.
 #[derive(Clone)]
 pub(crate) struct Controlled {
     pub(crate) engine: Engine,
@@ -155,6 +155,8 @@ pub(crate) struct Controlled {
     /// Held by a test between a write and its publication.
     pub(crate) acknowledging: Arc<Mutex<()>>,
     pub(crate) synced_batches: Arc<AtomicU64>,
+    /// As long as there are any, the next snapshot shows single keys as the last of these does, and ranges as they are.
+    pub(crate) skewed_by: Arc<Mutex<Vec<Box<dyn Snapshot>>>>,
 }
 
 impl Controlled {
@@ -165,6 +167,7 @@ impl Controlled {
             gate: Arc::default(),
             acknowledging: Arc::default(),
             synced_batches: Arc::default(),
+            skewed_by: Arc::default(),
         }
     }
 }
@@ -181,8 +184,16 @@ impl Storage for Controlled {
         self.engine.write(batch, durability)
     }
 
+    fn write_if(&self, condition: &Condition, batch: Batch) -> Result<Written, EngineError> {
+        self.engine.write_if(condition, batch)
+    }
+
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        self.engine.snapshot()
+        let now = self.engine.snapshot();
+        match self.skewed_by.lock().unwrap().pop() {
+            Some(before) => Box::new(Skewed { before, now }),
+            None => now,
+        }
     }
 
     fn acknowledge(&self, revision: Revision) -> Result<(), EngineError> {
@@ -200,6 +211,22 @@ impl Storage for Controlled {
 
     fn size_in_bytes(&self) -> Result<u64, EngineError> {
         self.engine.size_in_bytes()
+    }
+}
+
+/// A snapshot of two moments.
+struct Skewed {
+    before: Box<dyn Snapshot>,
+    now: Box<dyn Snapshot>,
+}
+
+impl Snapshot for Skewed {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.before.get(key)
+    }
+
+    fn scan<'a>(&'a self, from: &[u8], to: &[u8]) -> Box<dyn Iterator<Item = Pair> + 'a> {
+        self.now.scan(from, to)
     }
 }
 

@@ -4,8 +4,8 @@ use rand::Rng;
 use testing::history::Window;
 
 use super::{World, key, range};
-use crate::simulation::subjects::covers;
-use crate::{ReadError, Revision};
+use crate::ReadError;
+use crate::simulation::subjects::{covers, paged};
 
 impl World {
     /// A list at a revision, in pages, whatever server it is asked of.
@@ -16,28 +16,16 @@ impl World {
         let oldest = store.horizon().saturating_sub(2).min(tip);
         let revision = self.random.random_range(oldest..=tip + 1);
         let limit = self.random.random_range(0..3);
-        let mut found: Vec<(String, Revision)> = Vec::new();
-        let mut after = None;
-        loop {
-            let page = self.runtime.block_on(store.list_at(&range, revision, after.as_ref(), limit));
-            let page = match page {
-                Ok(page) => page,
-                Err(ReadError::Compacted { horizon }) => {
-                    return assert!(revision < horizon && horizon <= self.log.tip(), "{revision} {horizon}");
-                }
-                Err(ReadError::Future { tip: newest }) => return assert!(revision > tip && newest == tip),
-                // It is asked for again.
-                Err(ReadError::Engine(_)) => return,
-                Err(error) => panic!("{error}"),
-            };
-            assert!(revision <= tip);
-            found.extend(page.entries.iter().map(|entry| (entry.key.as_str().to_owned(), entry.revision)));
-            after = page.entries.last().map(|entry| entry.key.clone());
-            if !page.more {
-                break;
+        match paged(&self.runtime, store, &range, (revision, limit), || assert!(revision <= tip)) {
+            Ok(found) => self.log.check_list(covers(&range), revision, &found),
+            Err(ReadError::Compacted { horizon }) => {
+                assert!(revision < horizon && horizon <= self.log.tip(), "{revision} {horizon}");
             }
+            Err(ReadError::Future { tip: newest }) => assert!(revision > tip && newest == tip),
+            // It is asked for again.
+            Err(ReadError::Engine(_)) => {}
+            Err(error) => panic!("{error}"),
         }
-        self.log.check_list(covers(&range), revision, &found);
     }
 
     /// A read that has to find everything that anybody was told of before.

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 use rand::Rng;
-use testing::history::{Call, Requires, Said, Window};
+use testing::history::{Call, Requires, Window};
 use tokio::sync::oneshot;
 
 use super::{World, key};
 use crate::cluster::member::Input;
 use crate::sequencer::{Outcome, Request};
-use crate::simulation::subjects::said;
-use crate::{Attributes, Precondition, Value, Write};
+use crate::simulation::subjects::{call, precondition, said};
+use crate::{Attributes, Value, Write};
 
 impl World {
     /// Several callers of one member at once; of the owner, if there is one, more often than not.
@@ -35,15 +35,9 @@ impl World {
         let write = self.next;
         let key = key(&mut self.random);
         let known = self.servers[at].shared.get(&key).map_or(9, |entry| entry.revision);
-        let (precondition, requires) = [
-            (Precondition::Any, Requires::Nothing),
-            (Precondition::Absent, Requires::Absent),
-            (Precondition::Present, Requires::Present),
-            (Precondition::Revision(known), Requires::At(known)),
-        ][self.random.random_range(0..4)];
+        let (precondition, requires) = precondition(&mut self.random, known);
         let deletes = requires != Requires::Absent && self.random.random_bool(0.2);
-        let (window, said) = (Window { since: 0, until: 0 }, Said::Unknown);
-        let call = Call { write, key: key.as_str().to_owned(), requires, deletes, window, said };
+        let call = call(write, &key, requires, deletes);
         let value = Value::whole(Bytes::copy_from_slice(&write.to_be_bytes()));
         let write = if deletes { Write::Delete(value) } else { Write::Put(value) };
         let (answer, outcome) = oneshot::channel();
